@@ -1,0 +1,1 @@
+//! The v1 protocol buffers of Curfew, generated code only.

@@ -1,0 +1,1 @@
+//! The keys port: key material made, sealed under a root key, and used.

@@ -1,0 +1,1 @@
+//! Every protocol decision of Curfew, as pure functions.

@@ -1,0 +1,3 @@
+//! The service: configuration, wiring, serve, demo.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What runs beside a resource server: verify, consult the index, challenge.

@@ -1,0 +1,1 @@
+//! Signed compact tokens and key sets, strictly read, on ring.

@@ -1,0 +1,1 @@
+//! Stories told through the real sockets of a real node.

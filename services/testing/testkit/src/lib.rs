@@ -1,0 +1,1 @@
+//! Builders, a virtual clock and seeded entropy for tests.

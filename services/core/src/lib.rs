@@ -1,1 +1,20 @@
 //! Every protocol decision of Curfew, as pure functions.
+//!
+//! `decide(records read, request, now, entropy) -> Decision { outcome, writes, records }`: the same
+//! function serves every store, the model checker, the property tests and the simulator.
+//!
+//! **Invariant:** no I/O, no async, no clock, no randomness; instants and entropy arrive as arguments.
+
+pub mod claims;
+pub mod cutoff;
+pub mod directory;
+pub mod ids;
+pub mod index;
+pub mod mac;
+pub mod place;
+pub mod record;
+pub mod secret;
+pub mod session;
+pub mod stored;
+pub mod subject;
+pub mod time;

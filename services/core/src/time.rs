@@ -85,6 +85,23 @@ impl fmt::Debug for Millis {
     }
 }
 
+/// One reading of both clocks: what people's time is, and how long the machine has run.
+///
+/// The boot clock counts through suspension (`CLOCK_BOOTTIME`), so a machine that slept knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Now {
+    /// The wall clock.
+    pub wall: Millis,
+    /// Milliseconds since boot, suspension included.
+    pub boot_ms: i64,
+}
+
+/// How time arrives. The real one is an adapter; tests own theirs.
+pub trait Clock: Send + Sync + fmt::Debug + 'static {
+    /// Both clocks, now.
+    fn now(&self) -> Now;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,1 +1,9 @@
-//! The seams of Curfew: store, log, keys, clock, entropy, with the contract each adapter must pass.
+//! The seams of Curfew: what the authority asks of a store, a log, a vault and of chance.
+//!
+//! **Invariant:** a port speaks the domain, is atomic, and says what `Err` means: not knowing.
+//! The clock's port is [`curfew_core::time::Clock`], since guards take one too.
+
+pub mod entropy;
+pub mod keys;
+pub mod log;
+pub mod store;

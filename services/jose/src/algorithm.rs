@@ -100,7 +100,10 @@ impl FromStr for Algorithm {
     type Err = UnknownAlgorithm;
 
     fn from_str(name: &str) -> Result<Self, UnknownAlgorithm> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name).ok_or(UnknownAlgorithm)
+        Self::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.as_str() == name)
+            .ok_or(UnknownAlgorithm)
     }
 }
 
@@ -112,7 +115,10 @@ impl FromStr for SignatureAlgorithm {
         if name == "Ed25519" {
             return Ok(Self::EdDsa);
         }
-        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name).ok_or(UnknownAlgorithm)
+        Self::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.as_str() == name)
+            .ok_or(UnknownAlgorithm)
     }
 }
 
@@ -151,8 +157,14 @@ mod tests {
 
     #[test]
     fn symmetric_absent_and_misspelt_names_are_unknown() {
-        for name in ["HS256", "HS384", "HS512", "none", "", "es256", "ES256K", "ES512", "Ed448", " ES256"] {
-            assert_eq!(name.parse::<SignatureAlgorithm>(), Err(UnknownAlgorithm), "{name}");
+        for name in [
+            "HS256", "HS384", "HS512", "none", "", "es256", "ES256K", "ES512", "Ed448", " ES256",
+        ] {
+            assert_eq!(
+                name.parse::<SignatureAlgorithm>(),
+                Err(UnknownAlgorithm),
+                "{name}"
+            );
             assert_eq!(name.parse::<Algorithm>(), Err(UnknownAlgorithm), "{name}");
         }
     }

@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
@@ -53,7 +53,11 @@ pub enum JsonFault {
 /// Reads one object; its own braces are depth 1.
 pub(crate) fn read_object(text: &[u8], depth_max: usize) -> Result<Map<String, Value>, JsonError> {
     let found = Cell::new(None);
-    let strict = Strict { found: &found, depth: 0, depth_max: depth_max.min(DEPTH_CEILING) };
+    let strict = Strict {
+        found: &found,
+        depth: 0,
+        depth_max: depth_max.min(DEPTH_CEILING),
+    };
     let mut reader = serde_json::Deserializer::from_slice(text);
     let value = strict
         .deserialize(&mut reader)
@@ -66,7 +70,11 @@ pub(crate) fn read_object(text: &[u8], depth_max: usize) -> Result<Map<String, V
     match value {
         Value::Object(members) => Ok(members),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            Err(JsonError { fault: JsonFault::NotAnObject, line: 0, column: 0 })
+            Err(JsonError {
+                fault: JsonFault::NotAnObject,
+                line: 0,
+                column: 0,
+            })
         }
     }
 }
@@ -98,7 +106,10 @@ impl Strict<'_> {
         if self.depth >= self.depth_max {
             return Err(self.refuse(JsonFault::TooDeep));
         }
-        Ok(Self { depth: self.depth.saturating_add(1), ..self })
+        Ok(Self {
+            depth: self.depth.saturating_add(1),
+            ..self
+        })
     }
 }
 
@@ -180,7 +191,11 @@ mod tests {
 
     #[track_caller]
     fn refused(text: &str, fault: JsonFault) {
-        assert_eq!(read_object(text.as_bytes(), 16).map_err(|error| error.fault), Err(fault), "{text}");
+        assert_eq!(
+            read_object(text.as_bytes(), 16).map_err(|error| error.fault),
+            Err(fault),
+            "{text}"
+        );
     }
 
     #[test]
@@ -212,25 +227,53 @@ mod tests {
         assert!(read_object(nested(16).as_bytes(), 16).is_ok());
         refused(&nested(17), JsonFault::TooDeep);
         refused(&nested(10_000), JsonFault::TooDeep);
-        assert_eq!(read_object(nested(10_000).as_bytes(), usize::MAX).unwrap_err().fault, JsonFault::TooDeep);
+        assert_eq!(
+            read_object(nested(10_000).as_bytes(), usize::MAX)
+                .unwrap_err()
+                .fault,
+            JsonFault::TooDeep
+        );
     }
 
     #[test]
     fn numbers_that_nobody_can_hold_are_refused() {
-        for number in ["1e400", "-1e400", "18446744073709551616", "-9223372036854775809", "1e30", "1e20"] {
-            refused(&format!("{{\"a\":{{\"b\":[{number}]}}}}"), JsonFault::NumberOutOfRange);
+        for number in [
+            "1e400",
+            "-1e400",
+            "18446744073709551616",
+            "-9223372036854775809",
+            "1e30",
+            "1e20",
+        ] {
+            refused(
+                &format!("{{\"a\":{{\"b\":[{number}]}}}}"),
+                JsonFault::NumberOutOfRange,
+            );
         }
     }
 
     #[test]
     fn what_is_not_one_object_is_refused() {
-        for text in ["", "{", "{}{}", "{} x", "{\"a\":01}", "{a:1}", "{\"a\":1,}", "{\"a\":\"\\ud800\"}", "{\"a\":NaN}"] {
+        for text in [
+            "",
+            "{",
+            "{}{}",
+            "{} x",
+            "{\"a\":01}",
+            "{a:1}",
+            "{\"a\":1,}",
+            "{\"a\":\"\\ud800\"}",
+            "{\"a\":NaN}",
+        ] {
             refused(text, JsonFault::Syntax);
         }
         for text in ["[]", "1", "null", "\"a\"", "true"] {
             refused(text, JsonFault::NotAnObject);
         }
-        assert_eq!(read_object(b"{\"\xff\":1}", 16).unwrap_err().fault, JsonFault::Syntax);
+        assert_eq!(
+            read_object(b"{\"\xff\":1}", 16).unwrap_err().fault,
+            JsonFault::Syntax
+        );
     }
 
     #[test]

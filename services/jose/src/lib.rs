@@ -21,14 +21,16 @@
 )]
 
 mod algorithm;
-mod jwk;
 mod json;
+mod jwk;
 mod jws;
 mod key_set;
 mod numeric_date;
 pub mod provider;
 mod signature_cache;
 mod signing_key;
+#[cfg(test)]
+mod testing;
 mod verifying_key;
 
 pub use algorithm::{Algorithm, SignatureAlgorithm, UnknownAlgorithm};

@@ -37,7 +37,12 @@ pub enum NotANumericDate {
 /// The claim is present and is no number (null included), is negative, or does not fit.
 pub fn numeric_date(claims: &Map<String, Value>, claim: &str) -> Result<Option<i64>, NotANumericDate> {
     let named = || claim.to_owned();
-    let wrong = |found| Err(NotANumericDate::NotANumber { claim: named(), found });
+    let wrong = |found| {
+        Err(NotANumericDate::NotANumber {
+            claim: named(),
+            found,
+        })
+    };
     let number = match claims.get(claim) {
         None => return Ok(None),
         Some(Value::Number(number)) => number,
@@ -48,7 +53,9 @@ pub fn numeric_date(claims: &Map<String, Value>, claim: &str) -> Result<Option<i
         Some(Value::Object(_)) => return wrong("object"),
     };
     let instant_ms = if let Some(seconds) = number.as_u64() {
-        i64::try_from(seconds).ok().and_then(|seconds| seconds.checked_mul(1000))
+        i64::try_from(seconds)
+            .ok()
+            .and_then(|seconds| seconds.checked_mul(1000))
     } else {
         match number.as_f64() {
             Some(seconds) if seconds < 0.0 => return Err(NotANumericDate::Negative { claim: named() }),
@@ -56,7 +63,9 @@ pub fn numeric_date(claims: &Map<String, Value>, claim: &str) -> Result<Option<i
             None => None,
         }
     };
-    instant_ms.map(Some).ok_or_else(|| NotANumericDate::OutOfRange { claim: named() })
+    instant_ms
+        .map(Some)
+        .ok_or_else(|| NotANumericDate::OutOfRange { claim: named() })
 }
 
 /// 2⁶³ is the first `f64` that no `i64` holds; NaN fails the comparison.
@@ -102,14 +111,28 @@ mod tests {
     #[test]
     fn negative_numbers_are_refused_by_name() {
         for exp in ["-1", "-0.5", "-1e9", "-9223372036854775808"] {
-            assert_eq!(read(exp), Err(NotANumericDate::Negative { claim: "exp".into() }), "{exp}");
+            assert_eq!(
+                read(exp),
+                Err(NotANumericDate::Negative { claim: "exp".into() }),
+                "{exp}"
+            );
         }
     }
 
     #[test]
     fn numbers_without_milliseconds_in_63_bits_are_refused_by_name() {
-        for exp in ["9223372036854776", "9223372036854775807", "18446744073709551615", "1e16", "1.5e19"] {
-            assert_eq!(read(exp), Err(NotANumericDate::OutOfRange { claim: "exp".into() }), "{exp}");
+        for exp in [
+            "9223372036854776",
+            "9223372036854775807",
+            "18446744073709551615",
+            "1e16",
+            "1.5e19",
+        ] {
+            assert_eq!(
+                read(exp),
+                Err(NotANumericDate::OutOfRange { claim: "exp".into() }),
+                "{exp}"
+            );
         }
     }
 
@@ -123,10 +146,21 @@ mod tests {
 
     #[test]
     fn other_types_are_refused_by_name() {
-        for (exp, found) in
-            [("\"1\"", "string"), ("true", "boolean"), ("null", "null"), ("{}", "object"), ("[1]", "list")]
-        {
-            assert_eq!(read(exp), Err(NotANumericDate::NotANumber { claim: "exp".into(), found }), "{exp}");
+        for (exp, found) in [
+            ("\"1\"", "string"),
+            ("true", "boolean"),
+            ("null", "null"),
+            ("{}", "object"),
+            ("[1]", "list"),
+        ] {
+            assert_eq!(
+                read(exp),
+                Err(NotANumericDate::NotANumber {
+                    claim: "exp".into(),
+                    found
+                }),
+                "{exp}"
+            );
         }
     }
 }

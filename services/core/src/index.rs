@@ -46,6 +46,15 @@ impl Winner {
     }
 }
 
+/// What covers a token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Covering<'a> {
+    /// The deciding record.
+    pub winner: &'a Winner,
+    /// The cut-off that the token lies before; `None`: whatever has these claims is dead.
+    pub before: Option<Millis>,
+}
+
 /// One element of the semilattice, as a snapshot carries it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
@@ -265,7 +274,7 @@ impl Index {
         tenant: TenantId,
         issuer: IssuerId,
         token: &impl Claims,
-    ) -> Result<Option<&Winner>, Malformed> {
+    ) -> Result<Option<Covering<'_>>, Malformed> {
         let Some(shapes) = self.issuers.get(&(tenant, issuer)) else { return Ok(None) };
         let mut look_ups = 0;
         for shape in shapes {
@@ -274,8 +283,8 @@ impl Index {
             // but in `before`, which a link's `gid` may change.
             for link in std::iter::once(None).chain(links.iter().map(Some)) {
                 let view = View { token, link };
-                if let Some(winner) = shape.covered(&view, &mut look_ups)? {
-                    return Ok(Some(winner));
+                if let Some(covering) = shape.covered(&view, &mut look_ups)? {
+                    return Ok(Some(covering));
                 }
             }
         }
@@ -284,7 +293,7 @@ impl Index {
 }
 
 impl Shape {
-    fn covered<T: Claims>(&self, view: &View<'_, T>, look_ups: &mut usize) -> Result<Option<&Winner>, Malformed> {
+    fn covered<T: Claims>(&self, view: &View<'_, T>, look_ups: &mut usize) -> Result<Option<Covering<'_>>, Malformed> {
         if let [name] = &*self.claims {
             // The common case allocates nothing: one claim, one text.
             return match view.claim(name) {
@@ -292,8 +301,8 @@ impl Shape {
                 Some(Claim::Text(text)) => self.look_up(&text, view, look_ups),
                 Some(other) => {
                     for text in other.texts(name)? {
-                        if let Some(winner) = self.look_up(&text, view, look_ups)? {
-                            return Ok(Some(winner));
+                        if let Some(covering) = self.look_up(&text, view, look_ups)? {
+                            return Ok(Some(covering));
                         }
                     }
                     Ok(None)
@@ -313,8 +322,8 @@ impl Shape {
                 .collect();
         }
         for key in keys {
-            if let Some(winner) = self.look_up(&key_of(key.iter().map(|text| &**text)), view, look_ups)? {
-                return Ok(Some(winner));
+            if let Some(covering) = self.look_up(&key_of(key.iter().map(|text| &**text)), view, look_ups)? {
+                return Ok(Some(covering));
             }
         }
         Ok(None)
@@ -325,18 +334,19 @@ impl Shape {
         key: &str,
         view: &View<'_, T>,
         look_ups: &mut usize,
-    ) -> Result<Option<&Winner>, Malformed> {
+    ) -> Result<Option<Covering<'_>>, Malformed> {
         *look_ups += 1;
         if *look_ups > LOOK_UPS_MAX {
             return Err(Malformed::TooManyLookUps { max: LOOK_UPS_MAX });
         }
         let Some(marks) = self.marks.get(key) else { return Ok(None) };
         if let Some(plain) = &marks.plain {
-            return Ok(Some(&plain.winner));
+            return Ok(Some(Covering { winner: &plain.winner, before: None }));
         }
         for cut in &marks.cuts {
-            if cut.cut_off.is_dead(view.instant(&cut.claim)?, view.session()) {
-                return Ok(Some(&cut.winner));
+            let session = view.session();
+            if cut.cut_off.is_dead(view.instant(&cut.claim)?, session) {
+                return Ok(Some(Covering { winner: &cut.winner, before: Some(cut.cut_off.instant_for(session)) }));
             }
         }
         Ok(None)
@@ -451,9 +461,9 @@ impl LayeredIndex {
         tenant: TenantId,
         issuer: IssuerId,
         token: &impl Claims,
-    ) -> Result<Option<&Winner>, Malformed> {
+    ) -> Result<Option<Covering<'_>>, Malformed> {
         match self.base.covered(tenant, issuer, token)? {
-            Some(winner) => Ok(Some(winner)),
+            Some(covering) => Ok(Some(covering)),
             None => self.delta.covered(tenant, issuer, token),
         }
     }

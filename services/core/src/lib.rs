@@ -8,11 +8,13 @@
 pub mod claims;
 pub mod cutoff;
 pub mod directory;
+pub mod follow;
 pub mod ids;
 pub mod index;
 pub mod mac;
 pub mod place;
 pub mod record;
+pub mod refusal;
 pub mod secret;
 pub mod session;
 pub mod stored;

@@ -2,8 +2,8 @@
 //!
 //! A [`Jws`] is a token whose form is right; nothing is known yet about its signature.
 //!
-//! **Invariant:** one token has one spelling: no padding, no spare bits, no duplicate member, so whatever is keyed by
-//! the token's bytes (a cache, a replay record) cannot be walked around by another spelling.
+//! **Invariant:** two readers cannot read a token differently: no padding, no spare bits, no duplicate member. Its bytes
+//! still do not identify it, because ECDSA lets anybody turn a signature (r, s) into (r, −s): replay goes by `jti`.
 //! **Invariant:** no claim is judged; `crit`, `b64`, `none` and HMAC are refused by name.
 
 use std::fmt;

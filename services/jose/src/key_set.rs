@@ -60,6 +60,10 @@ impl KeySet {
                 bytes: document.len(),
             });
         }
+        // serde would also read a list as this struct.
+        if !document.trim_ascii_start().starts_with(b"{") {
+            return Err(KeySetRefused::NotAKeySet);
+        }
         let document: Document<'_> =
             serde_json::from_slice(document).map_err(|_| KeySetRefused::NotAKeySet)?;
         let mut set = Self::default();

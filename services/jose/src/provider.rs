@@ -1,7 +1,7 @@
 //! The one place that names ring: keys, signatures, digests, and jsonwebtoken's provider made of them.
 //!
 //! **Invariant:** neither factory knows HMAC, so no algorithm confusion can turn a public key into a secret.
-//! **Invariant:** no key material leaves but by [`generate_pkcs8`]; nothing here prints any.
+//! **Invariant:** no key material leaves but by `generate_pkcs8`; nothing here prints any.
 
 use std::sync::Once;
 
@@ -233,13 +233,13 @@ fn signer_factory(named: &Named, key: &EncodingKey) -> Result<Box<dyn JwtSigner>
     if key.family() != named.family() {
         return Err(new_error(ErrorKind::InvalidKeyFormat));
     }
-    let key = match (algorithm, RsaKeyPair::from_der(key.as_bytes())) {
+    let key = match algorithm {
         // jsonwebtoken holds RSA keys as PKCS#1, all others as PKCS#8.
-        (Algorithm::Rs256, Ok(pkcs1)) => PrivateKey::Rs256(Box::new(pkcs1), SystemRandom::new()),
-        (Algorithm::Rs256 | Algorithm::Es256 | Algorithm::EdDsa, _) => {
-            PrivateKey::from_pkcs8(algorithm, key.as_bytes())
-                .map_err(|_| new_error(ErrorKind::InvalidKeyFormat))?
-        }
+        Algorithm::Rs256 => RsaKeyPair::from_der(key.as_bytes())
+            .map(|key| PrivateKey::Rs256(Box::new(key), SystemRandom::new()))
+            .map_err(|_| new_error(ErrorKind::InvalidKeyFormat))?,
+        Algorithm::Es256 | Algorithm::EdDsa => PrivateKey::from_pkcs8(algorithm, key.as_bytes())
+            .map_err(|_| new_error(ErrorKind::InvalidKeyFormat))?,
     };
     Ok(Box::new(RingSigner(key, *named)))
 }
@@ -270,13 +270,27 @@ fn verifier_factory(named: &Named, key: &DecodingKey) -> Result<Box<dyn JwtVerif
     Ok(Box::new(RingVerifier(key.clone(), algorithm, *named)))
 }
 
-/// By the registered name, which both enums spell alike; HMAC has no spelling on our side.
+/// Our name for theirs; HMAC has none.
 fn verified(named: Named) -> Option<SignatureAlgorithm> {
-    format!("{named:?}").parse().ok()
+    match named {
+        Named::ES256 => Some(SignatureAlgorithm::Es256),
+        Named::ES384 => Some(SignatureAlgorithm::Es384),
+        Named::EdDSA => Some(SignatureAlgorithm::EdDsa),
+        Named::RS256 => Some(SignatureAlgorithm::Rs256),
+        Named::RS384 => Some(SignatureAlgorithm::Rs384),
+        Named::RS512 => Some(SignatureAlgorithm::Rs512),
+        Named::PS256 => Some(SignatureAlgorithm::Ps256),
+        Named::PS384 => Some(SignatureAlgorithm::Ps384),
+        Named::PS512 => Some(SignatureAlgorithm::Ps512),
+        Named::HS256 | Named::HS384 | Named::HS512 | _ => None,
+    }
 }
 
 fn signing(named: Named) -> Option<Algorithm> {
-    format!("{named:?}").parse().ok()
+    let algorithm = verified(named)?;
+    Algorithm::ALL
+        .into_iter()
+        .find(|signing| SignatureAlgorithm::of(*signing) == algorithm)
 }
 
 fn rsa_pub_components_from_private_key(pkcs1: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Error> {
@@ -325,52 +339,4 @@ fn compute_digest(message: &[u8], hash: ThumbprintHash) -> Result<Vec<u8>, Error
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{SigningKey, thumbprint};
-    use jsonwebtoken::{Header, Validation, decode, encode};
-    use serde_json::{Value, json};
-
-    #[test]
-    fn jsonwebtoken_works_on_ring_for_every_signing_algorithm() {
-        install();
-        install();
-        for (algorithm, named) in [(Algorithm::Es256, Named::ES256), (Algorithm::EdDsa, Named::EdDSA)] {
-            let pkcs8 = SigningKey::generate_pkcs8(algorithm).unwrap();
-            let key = SigningKey::from_pkcs8(algorithm, &pkcs8, "k").unwrap();
-            let encoding = match algorithm {
-                Algorithm::Es256 => EncodingKey::from_ec_der(&pkcs8),
-                Algorithm::EdDsa | Algorithm::Rs256 => EncodingKey::from_ed_der(&pkcs8),
-            };
-            let token = encode(&Header::new(named), &json!({"sub": "a"}), &encoding).unwrap();
-            let jwk: jsonwebtoken::jwk::Jwk = serde_json::from_value(key.public_jwk().clone()).unwrap();
-            let mut validation = Validation::new(named);
-            validation.required_spec_claims.clear();
-            validation.validate_exp = false;
-            let read = decode::<Value>(&token, &DecodingKey::from_jwk(&jwk).unwrap(), &validation).unwrap();
-            assert_eq!(read.claims["sub"], "a");
-            assert_eq!(
-                jwk.thumbprint(ThumbprintHash::SHA256).unwrap(),
-                thumbprint(key.public_jwk()).unwrap()
-            );
-        }
-    }
-
-    #[test]
-    fn no_factory_knows_hmac() {
-        for named in [Named::HS256, Named::HS384, Named::HS512] {
-            assert!(verifier_factory(&named, &DecodingKey::from_secret(b"public key")).is_err());
-            assert!(signer_factory(&named, &EncodingKey::from_secret(b"public key")).is_err());
-        }
-        assert!(verifier_factory(&Named::ES256, &DecodingKey::from_secret(b"public key")).is_err());
-        assert!(verifier_factory(&Named::RS256, &DecodingKey::from_ed_der(&[0; 32])).is_err());
-    }
-
-    #[test]
-    fn sha_256_is_sha_256() {
-        assert_eq!(
-            sha256(b"abc").map(|byte| format!("{byte:02x}")).concat()[..16],
-            *"ba7816bf8f01cfea"
-        );
-    }
-}
+mod tests;

@@ -36,7 +36,9 @@ pub enum Malformed {
 
 impl Malformed {
     pub(crate) fn claim(name: &str) -> Self {
-        Self::Claim { claim: name.to_owned() }
+        Self::Claim {
+            claim: name.to_owned(),
+        }
     }
 }
 
@@ -69,7 +71,7 @@ impl<'a> Claim<'a> {
         Self::List(items.into_iter().map(|item| Self::text(item.as_ref())).collect())
     }
 
-    fn of_json(value: &'a Value) -> Self {
+    pub(crate) fn of_json(value: &'a Value) -> Self {
         match value {
             Value::String(text) => Self::text(text),
             Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
@@ -135,16 +137,22 @@ impl<'a> JsonClaims<'a> {
     /// The claims of a foreign token; its `chain`, if it has one, means nothing here.
     #[must_use]
     pub const fn foreign(claims: &'a Map<String, Value>, kid: Option<&'a str>) -> Self {
-        Self { claims, kid, links: Vec::new() }
+        Self {
+            claims,
+            kid,
+            links: Vec::new(),
+        }
     }
 
     /// The claims of one of Curfew's own tokens, with its chain.
     pub fn own(claims: &'a Map<String, Value>, kid: Option<&'a str>) -> Result<Self, Malformed> {
         let links = match claims.get("chain") {
             None | Some(Value::Null) => Vec::new(),
-            Some(Value::Array(items)) if items.len() <= CHAIN_LINKS_MAX => {
-                items.iter().map(link_of).collect::<Option<_>>().ok_or(Malformed::Chain)?
-            }
+            Some(Value::Array(items)) if items.len() <= CHAIN_LINKS_MAX => items
+                .iter()
+                .map(link_of)
+                .collect::<Option<_>>()
+                .ok_or(Malformed::Chain)?,
             Some(_) => return Err(Malformed::Chain),
         };
         Ok(Self { claims, kid, links })
@@ -153,7 +161,10 @@ impl<'a> JsonClaims<'a> {
 
 fn link_of(value: &Value) -> Option<Link> {
     let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
-    Some(Link { client_id: text("client_id")?, gid: text("gid")? })
+    Some(Link {
+        client_id: text("client_id")?,
+        gid: text("gid")?,
+    })
 }
 
 impl Claims for JsonClaims<'_> {

@@ -25,7 +25,10 @@ impl CutOff {
     /// Covers nothing.
     #[must_use]
     pub const fn bottom() -> Self {
-        Self { default: OLDEST, own: BTreeMap::new() }
+        Self {
+            default: OLDEST,
+            own: BTreeMap::new(),
+        }
     }
 
     /// What one record says: everything before `before` is dead, but the excepted sessions.
@@ -35,7 +38,10 @@ impl CutOff {
 
     /// From its stored parts; own instants that are not lower than the default say nothing and go.
     pub fn from_parts(default: Millis, own: impl IntoIterator<Item = (SessionId, Millis)>) -> Self {
-        let own = own.into_iter().filter(|(_, instant)| *instant < default).collect();
+        let own = own
+            .into_iter()
+            .filter(|(_, instant)| *instant < default)
+            .collect();
         Self { default, own }
     }
 
@@ -53,18 +59,21 @@ impl CutOff {
     /// The instant that holds for this session.
     #[must_use]
     pub fn instant_for(&self, session: Option<SessionId>) -> Millis {
-        session.and_then(|sid| self.own.get(&sid).copied()).unwrap_or(self.default)
+        session
+            .and_then(|sid| self.own.get(&sid).copied())
+            .unwrap_or(self.default)
     }
 
     /// The pointwise maximum.
     #[must_use]
     pub fn join(&self, other: &Self) -> Self {
         let default = self.default.max(other.default);
-        let own = self
-            .own
-            .keys()
-            .chain(other.own.keys())
-            .map(|sid| (*sid, self.instant_for(Some(*sid)).max(other.instant_for(Some(*sid)))));
+        let own = self.own.keys().chain(other.own.keys()).map(|sid| {
+            (
+                *sid,
+                self.instant_for(Some(*sid)).max(other.instant_for(Some(*sid))),
+            )
+        });
         Self::from_parts(default, own)
     }
 

@@ -5,9 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::ids::{
-    CallerId, ClientId, IssuerId, KeyId, RecordId, ResourceId, Scope, TenantId, TenantName,
-};
+use crate::ids::{CallerId, ClientId, IssuerId, KeyId, RecordId, ResourceId, Scope, TenantId, TenantName};
 use crate::index::Index;
 use crate::place::{LogIdentity, Version};
 use crate::record::Revocation;
@@ -373,7 +371,11 @@ impl Lifetimes {
     /// The longest life that may be minted now, ms; never longer than what is kept.
     #[must_use]
     pub fn mintable_ms(&self, now: Millis) -> i64 {
-        let mint = if now >= self.mint_from { self.mint_ms } else { self.mint_ms.min(ORDINARY_LIFE_MS) };
+        let mint = if now >= self.mint_from {
+            self.mint_ms
+        } else {
+            self.mint_ms.min(ORDINARY_LIFE_MS)
+        };
         mint.min(self.keep_ms)
     }
 }
@@ -459,8 +461,14 @@ impl DirectoryView {
     /// The resource of this id or, where no id matches, of this audience.
     #[must_use]
     pub fn resource(&self, tenant: TenantId, id_or_audience: &str) -> Option<&Arc<Resource>> {
-        let mut of_tenant = self.resources.iter().filter(|((of, _), _)| *of == tenant).map(|(_, r)| r);
-        let by_id = of_tenant.clone().find(|resource| resource.id.as_str() == id_or_audience);
+        let mut of_tenant = self
+            .resources
+            .iter()
+            .filter(|((of, _), _)| *of == tenant)
+            .map(|(_, r)| r);
+        let by_id = of_tenant
+            .clone()
+            .find(|resource| resource.id.as_str() == id_or_audience);
         by_id.or_else(|| of_tenant.find(|resource| &*resource.audience == id_or_audience))
     }
 

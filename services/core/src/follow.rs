@@ -110,7 +110,9 @@ impl PartitionState {
     /// emitter writes into its own.
     #[must_use]
     pub fn last_heartbeat(&self) -> Option<(RecordId, u64)> {
-        self.heartbeats.back().and_then(|(id, between)| Some((*id, (*between)?)))
+        self.heartbeats
+            .back()
+            .and_then(|(id, between)| Some((*id, (*between)?)))
     }
 
     fn heartbeat(&mut self, heartbeat: &Heartbeat, now: Now) -> Result<(), &'static str> {
@@ -138,7 +140,10 @@ impl PartitionState {
             return Ok(());
         }
         if self.frozen.is_none() && self.beat.is_none_or(|beat| beat.stamp < heartbeat.stamp) {
-            self.beat = Some(Beat { stamp: heartbeat.stamp, read_at: now });
+            self.beat = Some(Beat {
+                stamp: heartbeat.stamp,
+                read_at: now,
+            });
         }
         Ok(())
     }
@@ -170,7 +175,10 @@ impl Follower {
     /// A follower that has read nothing.
     #[must_use]
     pub fn new(log: LogIdentity) -> Self {
-        Self { log, partitions: log.all().map(|_| ArcSwap::default()).collect() }
+        Self {
+            log,
+            partitions: log.all().map(|_| ArcSwap::default()).collect(),
+        }
     }
 
     /// The log that it follows.
@@ -194,13 +202,19 @@ impl Follower {
     /// The next offset of every partition, where all are known.
     #[must_use]
     pub fn positions(&self) -> Option<Vec<u64>> {
-        self.partitions.iter().map(|partition| partition.load().next).collect()
+        self.partitions
+            .iter()
+            .map(|partition| partition.load().next)
+            .collect()
     }
 
     /// How many elements all partitions hold.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.partitions.iter().map(|partition| partition.load().index.len()).sum()
+        self.partitions
+            .iter()
+            .map(|partition| partition.load().index.len())
+            .sum()
     }
 
     /// Whether there is no element.
@@ -212,20 +226,39 @@ impl Follower {
     /// Whether every partition is fresh.
     #[must_use]
     pub fn is_fresh(&self, now: Now, bound_ms: i64) -> bool {
-        self.partitions.iter().all(|partition| partition.load().is_fresh(now, bound_ms))
+        self.partitions
+            .iter()
+            .all(|partition| partition.load().is_fresh(now, bound_ms))
     }
 
     /// Replaces a partition's state by a snapshot's; the tail from `next` follows.
-    pub fn load_snapshot(&self, partition: LogPartition, index: Index, next: u64, frozen: Option<Frozen>, raw: Vec<Arc<[u8]>>) {
+    pub fn load_snapshot(
+        &self,
+        partition: LogPartition,
+        index: Index,
+        next: u64,
+        frozen: Option<Frozen>,
+        raw: Vec<Arc<[u8]>>,
+    ) {
         if let Some(state) = self.partitions.get(partition.index()) {
             let index = LayeredIndex::from_base(index);
-            state.store(Arc::new(PartitionState { index, next: Some(next), frozen, raw, ..PartitionState::default() }));
+            state.store(Arc::new(PartitionState {
+                index,
+                next: Some(next),
+                frozen,
+                raw,
+                ..PartitionState::default()
+            }));
         }
     }
 
     /// Applies one entry. One applier at a time; in the order of the partition.
     pub fn apply(&self, position: Position, record: &LogRecord, now: Now) -> Result<Applied, Reload> {
-        let history = |what| Reload::History { partition: position.partition, offset: position.offset, what };
+        let history = |what| Reload::History {
+            partition: position.partition,
+            offset: position.offset,
+            what,
+        };
         let Some(shared) = self.partitions.get(position.partition.index()) else {
             return Err(Reload::OtherLog);
         };

@@ -236,7 +236,24 @@ fn born(birth: Millis, partition: Partition, random: [u8; 8]) -> [u8; 16] {
     let [_, _, t0, t1, t2, t3, t4, t5] = ms;
     let [p0, p1] = partition.number().to_be_bytes();
     let [r0, r1, r2, r3, r4, r5, r6, r7] = random;
-    [t0, t1, t2, t3, t4, t5, 0x70 | p0, p1, 0x80 | (r0 & 0x3f), r1, r2, r3, r4, r5, r6, r7]
+    [
+        t0,
+        t1,
+        t2,
+        t3,
+        t4,
+        t5,
+        0x70 | p0,
+        p1,
+        0x80 | (r0 & 0x3f),
+        r1,
+        r2,
+        r3,
+        r4,
+        r5,
+        r6,
+        r7,
+    ]
 }
 
 fn is_born(bytes: &[u8; 16]) -> bool {
@@ -446,16 +463,25 @@ mod tests {
         assert_eq!(SessionId::from_bytes(bytes), Err(InvalidId::NotBorn));
         bytes[6] = 0x40;
         assert_eq!(SessionId::from_bytes(bytes), Err(InvalidId::NotBorn));
-        assert_eq!(id.to_string().to_uppercase().parse::<SessionId>(), Err(InvalidId::NotAUuid));
+        assert_eq!(
+            id.to_string().to_uppercase().parse::<SessionId>(),
+            Err(InvalidId::NotAUuid)
+        );
         assert_eq!(format!("{{{id}}}").parse::<SessionId>(), Err(InvalidId::NotAUuid));
-        assert_eq!(id.to_string().replace('-', "").parse::<SessionId>(), Err(InvalidId::NotAUuid));
+        assert_eq!(
+            id.to_string().replace('-', "").parse::<SessionId>(),
+            Err(InvalidId::NotAUuid)
+        );
     }
 
     #[test]
     fn names_are_bounded_and_hold_only_what_their_place_permits() {
         assert_eq!(TenantName::new(""), Err(InvalidId::Empty));
         assert_eq!(TenantName::new("a/b"), Err(InvalidId::Character));
-        assert_eq!(TenantName::new(&"a".repeat(65)), Err(InvalidId::TooLong { max: 64 }));
+        assert_eq!(
+            TenantName::new(&"a".repeat(65)),
+            Err(InvalidId::TooLong { max: 64 })
+        );
         assert_eq!(SubjectId::new("a\nb"), Err(InvalidId::Character));
         assert!(SubjectId::new("älice@example").is_ok());
     }

@@ -77,7 +77,10 @@ impl Entry {
     #[must_use]
     pub fn of(record: &Revocation) -> Self {
         let cut = record.before.as_ref().map(|before| {
-            (before.claim.clone(), CutOff::of_record(before.instant, record.except.iter().copied()))
+            (
+                before.claim.clone(),
+                CutOff::of_record(before.instant, record.except.iter().copied()),
+            )
         });
         Self {
             tenant: record.tenant,
@@ -134,7 +137,15 @@ impl Marks {
             return;
         };
         match self.cuts.binary_search_by(|cut| cut.claim.cmp(&claim)) {
-            Err(place) => self.cuts.insert(place, Cut { claim, cut_off, keep_until, winner }),
+            Err(place) => self.cuts.insert(
+                place,
+                Cut {
+                    claim,
+                    cut_off,
+                    keep_until,
+                    winner,
+                },
+            ),
             Ok(place) => {
                 if let Some(present) = self.cuts.get_mut(place) {
                     let challenger = (cut_off.default_instant(), winner.id);
@@ -183,7 +194,11 @@ impl Index {
     /// The shapes of one tenant's records; a new one beyond [`SHAPES_MAX`] is refused when it is asked for.
     #[must_use]
     pub fn shapes_of(&self, tenant: TenantId) -> usize {
-        self.issuers.iter().filter(|((of, _), _)| *of == tenant).map(|(_, shapes)| shapes.len()).sum()
+        self.issuers
+            .iter()
+            .filter(|((of, _), _)| *of == tenant)
+            .map(|(_, shapes)| shapes.len())
+            .sum()
     }
 
     /// Whether a record of these claims has a shape that is present.
@@ -202,15 +217,25 @@ impl Index {
     /// Joins one element.
     pub fn insert_entry(&mut self, entry: Entry) {
         let shapes = self.issuers.entry((entry.tenant, entry.issuer)).or_default();
-        let place = shapes.iter().position(|shape| is_shape(&shape.claims, &entry.all_of));
+        let place = shapes
+            .iter()
+            .position(|shape| is_shape(&shape.claims, &entry.all_of));
         let place = place.unwrap_or_else(|| {
             let claims: Arc<[Arc<str>]> = entry.all_of.iter().map(|c| c.claim.clone()).collect();
             // Sorted, so that equal sets of records give equal indexes.
             let place = shapes.partition_point(|shape| *shape.claims < *claims);
-            shapes.insert(place, Shape { claims, marks: HashMap::new() });
+            shapes.insert(
+                place,
+                Shape {
+                    claims,
+                    marks: HashMap::new(),
+                },
+            );
             place
         });
-        let Some(shape) = shapes.get_mut(place) else { return };
+        let Some(shape) = shapes.get_mut(place) else {
+            return;
+        };
         let key = key_of(entry.all_of.iter().map(|criterion| &*criterion.value));
         let marks = shape.marks.entry(key.into()).or_default();
         let before = marks.len();
@@ -255,9 +280,16 @@ impl Index {
                         keep_until,
                         winner: winner.clone(),
                     };
-                    let plain = marks.plain.iter().map(move |plain| entry(None, plain.keep_until, &plain.winner));
+                    let plain = marks
+                        .plain
+                        .iter()
+                        .map(move |plain| entry(None, plain.keep_until, &plain.winner));
                     let cuts = marks.cuts.iter().map(move |cut| {
-                        entry(Some((cut.claim.clone(), cut.cut_off.clone())), cut.keep_until, &cut.winner)
+                        entry(
+                            Some((cut.claim.clone(), cut.cut_off.clone())),
+                            cut.keep_until,
+                            &cut.winner,
+                        )
                     });
                     plain.chain(cuts)
                 })
@@ -275,7 +307,9 @@ impl Index {
         issuer: IssuerId,
         token: &impl Claims,
     ) -> Result<Option<Covering<'_>>, Malformed> {
-        let Some(shapes) = self.issuers.get(&(tenant, issuer)) else { return Ok(None) };
+        let Some(shapes) = self.issuers.get(&(tenant, issuer)) else {
+            return Ok(None);
+        };
         let mut look_ups = 0;
         for shape in shapes {
             let links = token.links();
@@ -293,7 +327,11 @@ impl Index {
 }
 
 impl Shape {
-    fn covered<T: Claims>(&self, view: &View<'_, T>, look_ups: &mut usize) -> Result<Option<Covering<'_>>, Malformed> {
+    fn covered<T: Claims>(
+        &self,
+        view: &View<'_, T>,
+        look_ups: &mut usize,
+    ) -> Result<Option<Covering<'_>>, Malformed> {
         if let [name] = &*self.claims {
             // The common case allocates nothing: one claim, one text.
             return match view.claim(name) {
@@ -311,14 +349,20 @@ impl Shape {
         }
         let mut keys: Vec<Vec<Cow<'_, str>>> = vec![Vec::new()];
         for name in &*self.claims {
-            let Some(claim) = view.claim(name) else { return Ok(None) };
+            let Some(claim) = view.claim(name) else {
+                return Ok(None);
+            };
             let texts = claim.texts(name)?;
             if keys.len().saturating_mul(texts.len()) > LOOK_UPS_MAX {
                 return Err(Malformed::TooManyLookUps { max: LOOK_UPS_MAX });
             }
             keys = keys
                 .iter()
-                .flat_map(|key| texts.iter().map(move |text| [key.as_slice(), &[text.clone()]].concat()))
+                .flat_map(|key| {
+                    texts
+                        .iter()
+                        .map(move |text| [key.as_slice(), &[text.clone()]].concat())
+                })
                 .collect();
         }
         for key in keys {
@@ -339,14 +383,22 @@ impl Shape {
         if *look_ups > LOOK_UPS_MAX {
             return Err(Malformed::TooManyLookUps { max: LOOK_UPS_MAX });
         }
-        let Some(marks) = self.marks.get(key) else { return Ok(None) };
+        let Some(marks) = self.marks.get(key) else {
+            return Ok(None);
+        };
         if let Some(plain) = &marks.plain {
-            return Ok(Some(Covering { winner: &plain.winner, before: None }));
+            return Ok(Some(Covering {
+                winner: &plain.winner,
+                before: None,
+            }));
         }
         for cut in &marks.cuts {
             let session = view.session();
             if cut.cut_off.is_dead(view.instant(&cut.claim)?, session) {
-                return Ok(Some(Covering { winner: &cut.winner, before: Some(cut.cut_off.instant_for(session)) }));
+                return Ok(Some(Covering {
+                    winner: &cut.winner,
+                    before: Some(cut.cut_off.instant_for(session)),
+                }));
             }
         }
         Ok(None)
@@ -394,17 +446,26 @@ impl<'a, T: Claims> View<'a, T> {
 }
 
 fn seconds_to_ms(seconds: i128) -> Millis {
-    let ms = seconds.saturating_mul(1_000).clamp(i128::from(i64::MIN), i128::from(i64::MAX));
+    let ms = seconds
+        .saturating_mul(1_000)
+        .clamp(i128::from(i64::MIN), i128::from(i64::MAX));
     Millis::from_unix_ms(i64::try_from(ms).unwrap_or(i64::MAX))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a float casts to the nearest i64, saturating, NaN to 0")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a float casts to the nearest i64, saturating, NaN to 0"
+)]
 fn fraction_to_ms(seconds: f64) -> Millis {
     Millis::from_unix_ms((seconds * 1_000.0).floor() as i64)
 }
 
 fn is_shape(claims: &[Arc<str>], all_of: &[Criterion]) -> bool {
-    claims.len() == all_of.len() && claims.iter().zip(all_of).all(|(claim, criterion)| *claim == criterion.claim)
+    claims.len() == all_of.len()
+        && claims
+            .iter()
+            .zip(all_of)
+            .all(|(claim, criterion)| *claim == criterion.claim)
 }
 
 /// One text for the values of a shape: a single value is itself, more are length-prefixed.
@@ -423,14 +484,24 @@ fn key_of<'a>(mut values: impl ExactSizeIterator<Item = &'a str>) -> Cow<'a, str
 
 fn criteria_of(claims: &[Arc<str>], key: &str) -> Vec<Criterion> {
     if let [claim] = claims {
-        return vec![Criterion { claim: claim.clone(), value: key.into() }];
+        return vec![Criterion {
+            claim: claim.clone(),
+            value: key.into(),
+        }];
     }
     let mut rest = key;
     let mut criteria = Vec::with_capacity(claims.len());
     for claim in claims {
-        let Some((length, tail)) = rest.split_once(':') else { break };
-        let Some((value, tail)) = length.parse().ok().and_then(|n| tail.split_at_checked(n)) else { break };
-        criteria.push(Criterion { claim: claim.clone(), value: value.into() });
+        let Some((length, tail)) = rest.split_once(':') else {
+            break;
+        };
+        let Some((value, tail)) = length.parse().ok().and_then(|n| tail.split_at_checked(n)) else {
+            break;
+        };
+        criteria.push(Criterion {
+            claim: claim.clone(),
+            value: value.into(),
+        });
         rest = tail;
     }
     criteria
@@ -452,7 +523,10 @@ impl LayeredIndex {
     /// From one whole index, as after a snapshot.
     #[must_use]
     pub fn from_base(base: Index) -> Self {
-        Self { base: Arc::new(base), delta: Arc::default() }
+        Self {
+            base: Arc::new(base),
+            delta: Arc::default(),
+        }
     }
 
     /// The record that covers the token, if one does.

@@ -5,8 +5,10 @@
 //!
 //! **Invariant:** no I/O, no async, no clock, no randomness; instants and entropy arrive as arguments.
 
+pub mod access_token;
 pub mod claims;
 pub mod cutoff;
+pub mod decide;
 pub mod directory;
 pub mod follow;
 pub mod ids;
@@ -14,6 +16,7 @@ pub mod index;
 pub mod mac;
 pub mod place;
 pub mod record;
+pub mod refresh_token;
 pub mod refusal;
 pub mod secret;
 pub mod session;

@@ -60,7 +60,11 @@ pub fn salt(secret: &GrantSecret, generation: u32) -> Salt {
 /// The subject key: keyed under a key that never changes (DESIGN section 3).
 #[must_use]
 pub fn subject_key(key: &MacKey, tenant: TenantId, subject: &SubjectId) -> SubjectKey {
-    let parts: [&[u8]; 3] = [b"curfew/subject/v1", tenant.as_bytes(), subject.as_str().as_bytes()];
+    let parts: [&[u8]; 3] = [
+        b"curfew/subject/v1",
+        tenant.as_bytes(),
+        subject.as_str().as_bytes(),
+    ];
     SubjectKey(first(hmac_parts(key.expose_bytes(), &parts)))
 }
 
@@ -87,14 +91,20 @@ impl Entropy {
     /// From 32 unpredictable bytes, used for this decision only.
     #[must_use]
     pub const fn new(seed: [u8; 32]) -> Self {
-        Self { seed: MacKey::new(seed), drawn: 0 }
+        Self {
+            seed: MacKey::new(seed),
+            drawn: 0,
+        }
     }
 
     /// The next `K` bytes, at most 32.
     pub fn draw<const K: usize>(&mut self) -> [u8; K] {
         const { assert!(K <= 32) };
         self.drawn = self.drawn.wrapping_add(1);
-        first(hmac_parts(self.seed.expose_bytes(), &[b"curfew/entropy/v1", &self.drawn.to_be_bytes()]))
+        first(hmac_parts(
+            self.seed.expose_bytes(),
+            &[b"curfew/entropy/v1", &self.drawn.to_be_bytes()],
+        ))
     }
 }
 

@@ -20,7 +20,11 @@ impl Partition {
     /// `None` where `number` is not below N.
     #[must_use]
     pub const fn new(number: u16) -> Option<Self> {
-        if number < PARTITIONS { Some(Self(number)) } else { None }
+        if number < PARTITIONS {
+            Some(Self(number))
+        } else {
+            None
+        }
     }
 
     /// The partition named by the first ten bits of `bytes`.

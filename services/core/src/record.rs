@@ -7,7 +7,8 @@
 
 use std::sync::Arc;
 
-use crate::claims::{Claims, JOSE_KID, Malformed};
+pub use crate::claims::JOSE_KID as JOSE_KID_CLAIM;
+use crate::claims::{Claims, Malformed};
 use crate::ids::{Cause, IssuerId, OperationId, RecordId, SessionId, SubjectId, SubjectKey, TenantId};
 use crate::index::Index;
 use crate::place::{Incarnation, LogIdentity, Partition};
@@ -32,7 +33,10 @@ pub struct Criterion {
 impl Criterion {
     /// A criterion from its parts.
     pub fn new(claim: &str, value: impl AsRef<str>) -> Self {
-        Self { claim: claim.into(), value: value.as_ref().into() }
+        Self {
+            claim: claim.into(),
+            value: value.as_ref().into(),
+        }
     }
 }
 
@@ -166,13 +170,23 @@ impl Revocation {
             return Err(InvalidRecord::TooManyExceptions);
         }
         let Some(before) = &self.before else {
-            return if self.except.is_empty() { Ok(()) } else { Err(InvalidRecord::ExceptWithoutBefore) };
+            return if self.except.is_empty() {
+                Ok(())
+            } else {
+                Err(InvalidRecord::ExceptWithoutBefore)
+            };
         };
-        if self.all_of.iter().any(|criterion| &*criterion.claim == JOSE_KID) {
+        if self
+            .all_of
+            .iter()
+            .any(|criterion| &*criterion.claim == JOSE_KID_CLAIM)
+        {
             return Err(InvalidRecord::KeyWithBefore);
         }
         if !matches!(&*before.claim, "sid" | "gid" | "iat" | "auth_time") {
-            return Err(InvalidRecord::BeforeClaim { claim: before.claim.to_string() });
+            return Err(InvalidRecord::BeforeClaim {
+                claim: before.claim.to_string(),
+            });
         }
         // A subject's logical clock may itself run ahead by δ, and a wide cut-off by 5 s.
         if before.instant.ms_since(self.decided_at) > CUTOFF_AHEAD_MAX_MS {
@@ -197,7 +211,10 @@ pub fn validate_criteria(all_of: &[Criterion]) -> Result<(), InvalidRecord> {
     if all_of.len() > CRITERIA_MAX {
         return Err(InvalidRecord::TooManyCriteria);
     }
-    if all_of.iter().any(|criterion| criterion.claim.is_empty() || criterion.value.is_empty()) {
+    if all_of
+        .iter()
+        .any(|criterion| criterion.claim.is_empty() || criterion.value.is_empty())
+    {
         return Err(InvalidRecord::EmptyCriterion);
     }
     if !all_of.is_sorted_by(|a, b| a.claim < b.claim) {
@@ -361,6 +378,10 @@ impl Outgoing {
     /// A revocation, to where it says that it lies.
     #[must_use]
     pub fn revocation(revocation: Revocation) -> Self {
-        Self { home: revocation.home, wide: revocation.wide, record: LogRecord::Revocation(Arc::new(revocation)) }
+        Self {
+            home: revocation.home,
+            wide: revocation.wide,
+            record: LogRecord::Revocation(Arc::new(revocation)),
+        }
     }
 }

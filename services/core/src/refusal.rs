@@ -299,7 +299,13 @@ impl Refusal {
     /// A refusal at a stage.
     #[must_use]
     pub const fn new(stage: Stage, reason: Reason) -> Self {
-        Self { stage, reason, detail: None, by: None, not_before: None }
+        Self {
+            stage,
+            reason,
+            detail: None,
+            by: None,
+            not_before: None,
+        }
     }
 
     /// With the thing that it is about.
@@ -326,7 +332,13 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "stage {} {}: {}", self.stage.number(), self.stage.as_str(), self.reason.what())?;
+        write!(
+            f,
+            "stage {} {}: {}",
+            self.stage.number(),
+            self.stage.as_str(),
+            self.reason.what()
+        )?;
         if let Some(detail) = &self.detail {
             write!(f, " ({detail})")?;
         }
@@ -349,7 +361,12 @@ mod tests {
         assert_eq!(codes.len(), Reason::ALL.len());
         for reason in Reason::ALL {
             assert!(!reason.what().is_empty() && !reason.fix().is_empty());
-            assert!(reason.rfc_word().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+            assert!(
+                reason
+                    .rfc_word()
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b == b'_')
+            );
         }
     }
 

@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use crate::ids::{Cause, ClientId, DeviceId, GrantId, GrantLow, RecordId, ResourceId, Scope, SessionId, SubjectId, TenantId};
+use crate::ids::{
+    Cause, ClientId, DeviceId, GrantId, GrantLow, RecordId, ResourceId, Scope, SessionId, SubjectId, TenantId,
+};
 use crate::mac;
 use crate::place::Incarnation;
 use crate::secret::{GrantSecret, Salt};
@@ -174,7 +176,8 @@ impl Row {
 
     /// Drops ended grants whose last access token has expired: the row does not grow with use.
     pub fn forget_ended_grants(&mut self, now: Millis) {
-        self.grants.retain(|grant| grant.life.is_alive() || grant.latest_expiry >= now);
+        self.grants
+            .retain(|grant| grant.life.is_alive() || grant.latest_expiry >= now);
     }
 }
 
@@ -219,8 +222,22 @@ impl PartialEq for Grant {
     /// Equal but for the secret, which is compared in constant time.
     fn eq(&self, other: &Self) -> bool {
         let Self {
-            gid, client, resources, scopes, proof, binding, life, expires_at, secret, generation, presented,
-            rotated_at, last_used, latest_expiry, incarnation, cp1,
+            gid,
+            client,
+            resources,
+            scopes,
+            proof,
+            binding,
+            life,
+            expires_at,
+            secret,
+            generation,
+            presented,
+            rotated_at,
+            last_used,
+            latest_expiry,
+            incarnation,
+            cp1,
         } = self;
         *gid == other.gid
             && *client == other.client

@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use crate::directory::{Caller, Client, ForeignIssuer, KeyRecord, Lease, Lifetimes, Resource, Tenant, WideMark};
+use crate::directory::{
+    Caller, Client, ForeignIssuer, KeyRecord, Lease, Lifetimes, Resource, Tenant, WideMark,
+};
 use crate::ids::{
     CallerId, ClientId, IssuerId, KeyId, OperationId, RecordId, ResourceId, SessionId, SubjectKey, TenantId,
 };
@@ -315,13 +317,19 @@ impl Write {
     /// A record that stays.
     #[must_use]
     pub const fn put(record: Record) -> Self {
-        Self::Put { record, collect_at: None }
+        Self::Put {
+            record,
+            collect_at: None,
+        }
     }
 
     /// A record that may be collected a day after its logical end.
     #[must_use]
     pub const fn until(record: Record, end: Millis) -> Self {
-        Self::Put { record, collect_at: Some(end.plus_ms(crate::time::COLLECT_AFTER_MS)) }
+        Self::Put {
+            record,
+            collect_at: Some(end.plus_ms(crate::time::COLLECT_AFTER_MS)),
+        }
     }
 }
 
@@ -342,6 +350,11 @@ impl<T> Decision<T> {
     /// A decision that writes nothing; it is committed all the same, so that the fence is checked.
     #[must_use]
     pub const fn of(partition: Partition, outcome: T) -> Self {
-        Self { partition, outcome, writes: Vec::new(), publish: Vec::new() }
+        Self {
+            partition,
+            outcome,
+            writes: Vec::new(),
+            publish: Vec::new(),
+        }
     }
 }

@@ -75,10 +75,14 @@ impl Gate {
             let entry = Entry::of(record);
             let Some((_, cut_off)) = &entry.cut else { return };
             let newer = self.cut_off_by.as_ref().is_none_or(|present| {
-                (self.cut_off.default_instant(), present.winner.id) < (cut_off.default_instant(), entry.winner.id)
+                (self.cut_off.default_instant(), present.winner.id)
+                    < (cut_off.default_instant(), entry.winner.id)
             });
             self.cut_off = self.cut_off.join(cut_off);
-            let keep_until = self.cut_off_by.as_ref().map_or(entry.keep_until, |e| e.keep_until.max(entry.keep_until));
+            let keep_until = self
+                .cut_off_by
+                .as_ref()
+                .map_or(entry.keep_until, |e| e.keep_until.max(entry.keep_until));
             match &mut self.cut_off_by {
                 Some(present) if !newer => present.keep_until = keep_until,
                 place @ (Some(_) | None) => *place = Some(Entry { keep_until, ..entry }),
@@ -89,7 +93,10 @@ impl Gate {
     }
 
     fn is_whole_subject(&self, record: &Revocation) -> bool {
-        let by_sid = record.before.as_ref().is_some_and(|before| &*before.claim == BEFORE_SID);
+        let by_sid = record
+            .before
+            .as_ref()
+            .is_some_and(|before| &*before.claim == BEFORE_SID);
         by_sid && record.all_of == [whole_subject(&self.subject)]
     }
 }
@@ -131,7 +138,12 @@ impl Ledger {
     /// An empty ledger.
     #[must_use]
     pub const fn new(tenant: TenantId, subject: SubjectId) -> Self {
-        Self { tenant, subject, clock: Millis::ZERO, sessions: Vec::new() }
+        Self {
+            tenant,
+            subject,
+            clock: Millis::ZERO,
+            sessions: Vec::new(),
+        }
     }
 
     /// Adds a session in its place.
@@ -153,7 +165,10 @@ impl Ledger {
     /// The session that has been unused longest.
     #[must_use]
     pub fn longest_unused(&self) -> Option<SessionId> {
-        self.sessions.iter().min_by_key(|entry| (entry.last_used, entry.sid)).map(|entry| entry.sid)
+        self.sessions
+            .iter()
+            .min_by_key(|entry| (entry.last_used, entry.sid))
+            .map(|entry| entry.sid)
     }
 }
 

@@ -4,7 +4,10 @@ use crate::record::{PreviousHeartbeat, Skip, UnknownRecord};
 const X: i64 = 5_000;
 
 fn now(wall: i64, boot: i64) -> Now {
-    Now { wall: Millis::from_unix_ms(wall), boot_ms: boot }
+    Now {
+        wall: Millis::from_unix_ms(wall),
+        boot_ms: boot,
+    }
 }
 
 fn log() -> LogIdentity {
@@ -12,7 +15,10 @@ fn log() -> LogIdentity {
 }
 
 fn at(offset: u64) -> Position {
-    Position { partition: LogPartition(0), offset }
+    Position {
+        partition: LogPartition(0),
+        offset,
+    }
 }
 
 fn beat(id: u8, stamp: i64, previous: Option<(u8, u64)>) -> LogRecord {
@@ -22,13 +28,18 @@ fn beat(id: u8, stamp: i64, previous: Option<(u8, u64)>) -> LogRecord {
         stamp: Millis::from_unix_ms(stamp),
         emitter: "test".into(),
         interval_ms: 1_000,
-        previous: previous
-            .map(|(id, records_between)| PreviousHeartbeat { id: RecordId::from_bytes([id; 16]), records_between }),
+        previous: previous.map(|(id, records_between)| PreviousHeartbeat {
+            id: RecordId::from_bytes([id; 16]),
+            records_between,
+        }),
     })
 }
 
 fn unknown() -> LogRecord {
-    LogRecord::Unknown(UnknownRecord { raw: Arc::from([9, 9].as_slice()), why: "min_reader 2".into() })
+    LogRecord::Unknown(UnknownRecord {
+        raw: Arc::from([9, 9].as_slice()),
+        why: "min_reader 2".into(),
+    })
 }
 
 fn fresh(follower: &Follower, now: Now) -> bool {
@@ -39,19 +50,28 @@ fn fresh(follower: &Follower, now: Now) -> bool {
 fn p7_freshness_ends_by_the_wall_clock_and_by_the_boot_clock() {
     let follower = Follower::new(log());
     assert!(!fresh(&follower, now(0, 0)), "nothing was read");
-    follower.apply(at(0), &beat(1, 10_000, None), now(10_000, 500)).unwrap();
+    follower
+        .apply(at(0), &beat(1, 10_000, None), now(10_000, 500))
+        .unwrap();
     assert!(fresh(&follower, now(14_999, 600)));
     assert!(!fresh(&follower, now(15_000, 600)), "by the wall clock");
-    assert!(!fresh(&follower, now(9_000, 5_500)), "by the boot clock, though the wall clock stepped back");
+    assert!(
+        !fresh(&follower, now(9_000, 5_500)),
+        "by the boot clock, though the wall clock stepped back"
+    );
 }
 
 #[test]
 fn p7_a_heartbeat_from_the_future_counts_as_none_and_is_told() {
     let follower = Follower::new(log());
-    follower.apply(at(0), &beat(1, 11_001, None), now(10_000, 0)).unwrap();
+    follower
+        .apply(at(0), &beat(1, 11_001, None), now(10_000, 0))
+        .unwrap();
     assert!(!fresh(&follower, now(10_000, 0)));
     assert_eq!(follower.of(Partition::DIRECTORY).unwrap().heartbeats_ahead(), 1);
-    follower.apply(at(1), &beat(2, 11_000, None), now(10_000, 0)).unwrap();
+    follower
+        .apply(at(1), &beat(2, 11_000, None), now(10_000, 0))
+        .unwrap();
     assert!(fresh(&follower, now(10_000, 0)));
 }
 
@@ -68,10 +88,17 @@ fn p9_another_log_means_reload() {
 #[test]
 fn q20_p23_an_unreadable_record_freezes_freshness_until_it_is_skipped_by_its_hash() {
     let follower = Follower::new(log());
-    follower.apply(at(0), &beat(1, 1_000, None), now(1_000, 0)).unwrap();
-    assert_eq!(follower.apply(at(1), &unknown(), now(1_000, 0)), Ok(Applied::Froze));
+    follower
+        .apply(at(0), &beat(1, 1_000, None), now(1_000, 0))
+        .unwrap();
+    assert_eq!(
+        follower.apply(at(1), &unknown(), now(1_000, 0)),
+        Ok(Applied::Froze)
+    );
     assert!(!fresh(&follower, now(1_000, 0)));
-    follower.apply(at(2), &beat(2, 1_500, None), now(1_500, 0)).unwrap();
+    follower
+        .apply(at(2), &beat(2, 1_500, None), now(1_500, 0))
+        .unwrap();
     assert!(!fresh(&follower, now(1_500, 0)), "heartbeats do not thaw");
     let skip = |hash| {
         LogRecord::Skip(Skip {
@@ -85,8 +112,12 @@ fn q20_p23_an_unreadable_record_freezes_freshness_until_it_is_skipped_by_its_has
     };
     follower.apply(at(3), &skip([0; 32]), now(1_500, 0)).unwrap();
     assert!(follower.of(Partition::DIRECTORY).unwrap().frozen.is_some());
-    follower.apply(at(4), &skip(crate::mac::sha256(&[9, 9])), now(1_500, 0)).unwrap();
-    follower.apply(at(5), &beat(3, 1_600, None), now(1_600, 0)).unwrap();
+    follower
+        .apply(at(4), &skip(crate::mac::sha256(&[9, 9])), now(1_500, 0))
+        .unwrap();
+    follower
+        .apply(at(5), &beat(3, 1_600, None), now(1_600, 0))
+        .unwrap();
     assert!(fresh(&follower, now(1_600, 0)));
 }
 
@@ -95,11 +126,16 @@ fn a_hole_or_another_count_of_records_means_reload_and_copies_mean_nothing() {
     let follower = Follower::new(log());
     follower.apply(at(0), &beat(1, 0, None), now(0, 0)).unwrap();
     follower.apply(at(1), &unknown(), now(0, 0)).unwrap();
-    follower.apply(at(2), &beat(2, 0, Some((1, 0))), now(0, 0)).unwrap();
+    follower
+        .apply(at(2), &beat(2, 0, Some((1, 0))), now(0, 0))
+        .unwrap();
     assert_eq!(follower.apply(at(1), &unknown(), now(0, 0)), Ok(Applied::Seen));
     let skipped = follower.apply(at(5), &unknown(), now(0, 0));
     assert!(matches!(skipped, Err(Reload::History { offset: 5, .. })));
     let miscounted = follower.apply(at(3), &beat(3, 0, Some((2, 7))), now(0, 0));
     assert!(matches!(miscounted, Err(Reload::History { offset: 3, .. })));
-    assert_eq!(follower.apply(at(3), &beat(3, 0, Some((2, 1))), now(0, 0)), Ok(Applied::Other));
+    assert_eq!(
+        follower.apply(at(3), &beat(3, 0, Some((2, 1))), now(0, 0)),
+        Ok(Applied::Other)
+    );
 }

@@ -28,7 +28,10 @@ fn record(n: u8, all_of: &[(&str, &str)], before: Option<(&str, i64)>, except: V
         tenant: tenant(1),
         issuer: tenant(1).own_issuer(),
         all_of,
-        before: before.map(|(claim, ms)| Before { claim: claim.into(), instant: Millis::from_unix_ms(ms) }),
+        before: before.map(|(claim, ms)| Before {
+            claim: claim.into(),
+            instant: Millis::from_unix_ms(ms),
+        }),
         except,
         keep_until: Millis::from_unix_ms(1_000 + i64::from(n)),
         decided_at: Millis::ZERO,
@@ -54,7 +57,10 @@ fn object(value: Value) -> Map<String, Value> {
 
 /// One record against one token, written from the table and without an index.
 fn naive(record: &Revocation, token: &Map<String, Value>, of: TenantId) -> bool {
-    let session = token.get("sid").and_then(Value::as_str).and_then(|s| s.parse().ok());
+    let session = token
+        .get("sid")
+        .and_then(Value::as_str)
+        .and_then(|s| s.parse().ok());
     if record.tenant != of || session.is_some_and(|sid| record.except.contains(&sid)) {
         return false;
     }
@@ -70,9 +76,16 @@ fn naive(record: &Revocation, token: &Map<String, Value>, of: TenantId) -> bool 
             Some(Value::Array(items)) => items.iter().map(text).collect(),
             Some(one) => vec![text(one)],
         };
-        let has_all = record.all_of.iter().all(|c| texts(&c.claim).contains(&c.value.to_string()));
+        let has_all = record
+            .all_of
+            .iter()
+            .all(|c| texts(&c.claim).contains(&c.value.to_string()));
         let older = record.before.as_ref().is_none_or(|before| {
-            let name = if &*before.claim == "sid" && !view.contains_key("sid") { "gid" } else { &*before.claim };
+            let name = if &*before.claim == "sid" && !view.contains_key("sid") {
+                "gid"
+            } else {
+                &*before.claim
+            };
             let instant = match view.get(name) {
                 Some(Value::String(id)) => birth_in(id).map(Millis::as_unix_ms),
                 #[expect(clippy::cast_possible_truncation, reason = "small test numbers")]
@@ -99,7 +112,13 @@ fn tokens() -> impl Strategy<Value = Map<String, Value>> {
         claim(vec![json!("p"), json!(["p", "q"]), json!([]), json!("q")]),
         proptest::option::weighted(0.8, 0_u8..4),
         ids(),
-        proptest::option::weighted(0.9, prop_oneof![(0_i64..10).prop_map(Value::from), (0.0..9.0).prop_map(Value::from)]),
+        proptest::option::weighted(
+            0.9,
+            prop_oneof![
+                (0_i64..10).prop_map(Value::from),
+                (0.0..9.0).prop_map(Value::from)
+            ],
+        ),
         proptest::collection::vec((proptest::sample::select(vec!["x", "y"]), ids()), 0..3),
     )
         .prop_map(|(sub, client, device, roles, session, (gb, gn), iat, chain)| {
@@ -113,7 +132,10 @@ fn tokens() -> impl Strategy<Value = Map<String, Value>> {
             put("client_id", client);
             put("deviceid", device);
             put("roles", roles);
-            put("sid", session.map(|n| json!(sid(i64::from(n) * 3, n).to_string())));
+            put(
+                "sid",
+                session.map(|n| json!(sid(i64::from(n) * 3, n).to_string())),
+            );
             put("gid", Some(json!(gid(gb, gn).to_string())));
             put("iat", iat);
             let links: Vec<_> = chain
@@ -127,12 +149,25 @@ fn tokens() -> impl Strategy<Value = Map<String, Value>> {
 
 fn records() -> impl Strategy<Value = Vec<Revocation>> {
     let criteria = proptest::sample::subsequence(
-        vec![("sub", "u"), ("sub", "1234"), ("client_id", "x"), ("deviceid", "d"), ("roles", "p"), ("jose.kid", "1")],
+        vec![
+            ("sub", "u"),
+            ("sub", "1234"),
+            ("client_id", "x"),
+            ("deviceid", "d"),
+            ("roles", "p"),
+            ("jose.kid", "1"),
+        ],
         1..3,
     )
     .prop_filter("distinct claims", |c| c.len() < 2 || c[0].0 != c[1].0);
     let before = proptest::option::of((proptest::sample::select(vec!["sid", "gid", "iat"]), 0_i64..10));
-    let one = (criteria, before, proptest::option::weighted(0.3, 0_u8..4), any::<u8>(), 1_u8..3);
+    let one = (
+        criteria,
+        before,
+        proptest::option::weighted(0.3, 0_u8..4),
+        any::<u8>(),
+        1_u8..3,
+    );
     proptest::collection::vec(one, 1..7).prop_map(|all| {
         all.into_iter()
             .map(|(criteria, before, except, n, of)| {
@@ -203,14 +238,23 @@ fn a_type_that_cannot_be_compared_is_refused_by_name_and_only_where_a_mark_names
     let mut index = Index::default();
     index.insert(&record(1, &[("deviceid", "d")], None, vec![]));
     let of = (tenant(1), tenant(1).own_issuer());
-    for bad in [json!(true), json!({"a": 1}), json!(1.5), json!(["d", null]), json!([true])] {
+    for bad in [
+        json!(true),
+        json!({"a": 1}),
+        json!(1.5),
+        json!(["d", null]),
+        json!([true]),
+    ] {
         let token = object(json!({"deviceid": bad, "acr": true}));
         let refused = index.covered(of.0, of.1, &JsonClaims::own(&token, None).unwrap());
         // An element that matches does not excuse one that cannot be compared.
         assert_eq!(refused, Err(Malformed::claim("deviceid")));
     }
     let token = object(json!({"deviceid": null}));
-    assert_eq!(index.covered(of.0, of.1, &JsonClaims::own(&token, None).unwrap()), Ok(None));
+    assert_eq!(
+        index.covered(of.0, of.1, &JsonClaims::own(&token, None).unwrap()),
+        Ok(None)
+    );
 }
 
 #[test]
@@ -220,9 +264,14 @@ fn an_instant_that_is_no_number_is_malformed_and_an_absent_one_is_older() {
     let covered = |token: Value| {
         let token = object(token);
         let claims = JsonClaims::own(&token, None).unwrap();
-        index.covered(tenant(1), tenant(1).own_issuer(), &claims).map(|w| w.is_some())
+        index
+            .covered(tenant(1), tenant(1).own_issuer(), &claims)
+            .map(|w| w.is_some())
     };
-    assert_eq!(covered(json!({"sub": "u", "iat": "4"})), Err(Malformed::claim("iat")));
+    assert_eq!(
+        covered(json!({"sub": "u", "iat": "4"})),
+        Err(Malformed::claim("iat"))
+    );
     assert_eq!(covered(json!({"sub": "u"})), Ok(true));
     assert_eq!(covered(json!({"sub": "u", "iat": null})), Ok(true));
     assert_eq!(covered(json!({"sub": "u", "iat": 4.9995})), Ok(true));
@@ -237,7 +286,11 @@ fn q26_look_ups_are_bounded_and_beyond_the_token_is_refused_by_name() {
     index.insert(&record(1, &[("groups", "g"), ("roles", "p")], None, vec![]));
     let many: Vec<_> = (0..20).map(|n| format!("r{n}")).collect();
     let token = object(json!({"roles": many, "groups": many}));
-    let refused = index.covered(tenant(1), tenant(1).own_issuer(), &JsonClaims::own(&token, None).unwrap());
+    let refused = index.covered(
+        tenant(1),
+        tenant(1).own_issuer(),
+        &JsonClaims::own(&token, None).unwrap(),
+    );
     assert_eq!(refused, Err(Malformed::TooManyLookUps { max: LOOK_UPS_MAX }));
 }
 
@@ -246,9 +299,18 @@ fn q10_invariant_14_a_record_of_one_tenant_or_issuer_covers_no_other() {
     let revocation = record(1, &[("sub", "u")], None, vec![]);
     let token = object(json!({"sub": "u"}));
     let claims = JsonClaims::own(&token, None).unwrap();
-    assert_eq!(revocation.covers(tenant(1), tenant(1).own_issuer(), &claims), Ok(true));
-    assert_eq!(revocation.covers(tenant(2), tenant(1).own_issuer(), &claims), Ok(false));
-    assert_eq!(revocation.covers(tenant(1), tenant(2).own_issuer(), &claims), Ok(false));
+    assert_eq!(
+        revocation.covers(tenant(1), tenant(1).own_issuer(), &claims),
+        Ok(true)
+    );
+    assert_eq!(
+        revocation.covers(tenant(2), tenant(1).own_issuer(), &claims),
+        Ok(false)
+    );
+    assert_eq!(
+        revocation.covers(tenant(1), tenant(2).own_issuer(), &claims),
+        Ok(false)
+    );
 }
 
 #[test]
@@ -257,10 +319,30 @@ fn p12_a_mark_on_a_link_covers_the_token_that_rests_on_it() {
         {"client_id": "front", "gid": gid(3, 2).to_string()}]}));
     let claims = JsonClaims::own(&token, None).unwrap();
     let covers = |r: &Revocation| r.covers(tenant(1), tenant(1).own_issuer(), &claims).unwrap();
-    assert!(covers(&record(1, &[("client_id", "front")], Some(("gid", 5)), vec![])));
-    assert!(!covers(&record(1, &[("client_id", "c")], Some(("gid", 5)), vec![])));
-    assert!(covers(&record(1, &[("gid", &gid(3, 2).to_string())], None, vec![])));
-    for bad in [json!("x"), json!([1]), json!([{"client_id": "a"}]), json!(vec![json!({"client_id": "a", "gid": "b"}); 9])] {
+    assert!(covers(&record(
+        1,
+        &[("client_id", "front")],
+        Some(("gid", 5)),
+        vec![]
+    )));
+    assert!(!covers(&record(
+        1,
+        &[("client_id", "c")],
+        Some(("gid", 5)),
+        vec![]
+    )));
+    assert!(covers(&record(
+        1,
+        &[("gid", &gid(3, 2).to_string())],
+        None,
+        vec![]
+    )));
+    for bad in [
+        json!("x"),
+        json!([1]),
+        json!([{"client_id": "a"}]),
+        json!(vec![json!({"client_id": "a", "gid": "b"}); 9]),
+    ] {
         let token = object(json!({"chain": bad}));
         assert_eq!(JsonClaims::own(&token, None).unwrap_err(), Malformed::Chain);
         // A foreign token's `chain` is its own business.

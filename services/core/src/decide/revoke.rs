@@ -1,0 +1,333 @@
+//! Revocations by claims: narrow ones beside a subject, wide ones in the directory, and those that
+//! live in the log alone (`jti`, foreign issuers).
+//!
+//! **Invariant:** a mark lives where what it covers could be refreshed (Q6); a key is revoked without
+//! `before` (Q3); a caller names its own tenant's issuer or a foreign one registered there (Q10).
+
+use std::sync::Arc;
+
+use crate::decide::end::Subject;
+use crate::decide::{Book, Context, Draft, Motive, Verdict};
+use crate::directory::{ForeignIssuer, WideMark};
+use crate::ids::{IssuerId, SessionId};
+use crate::index::SHAPES_MAX;
+use crate::mac::Entropy;
+use crate::record::{Before, Criterion, JOSE_KID_CLAIM, Revocation, validate_criteria};
+use crate::refusal::{Reason, Refusal, Stage};
+use crate::stored::{Decision, Key, Record, Write};
+use crate::subject::{GATE_MARKS_MAX, Gate};
+use crate::time::{KEEP_SLACK_MS, Millis, WIDE_AHEAD_MS};
+
+/// The claim whose instant a cut-off compares.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cut {
+    /// Everything with these claims, whenever it was born.
+    Plain,
+    /// What was born or written before now.
+    BeforeNow(&'static str),
+}
+
+/// What is asked of a wide, log-only or foreign revocation.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Request {
+    /// The issuer entry.
+    pub issuer: IssuerId,
+    /// The claims.
+    pub all_of: Vec<Criterion>,
+    /// Whether older ones only.
+    pub cut: Cut,
+    /// Add the foreign issuer's clock error to the instant.
+    pub add_clock_error: bool,
+    /// What people call it.
+    pub scope: &'static str,
+    /// Why, by whom.
+    pub motive: Motive,
+}
+
+/// Where a revocation of Curfew's own tokens has its home.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Home {
+    /// The subject's gate: the criteria name `oid`.
+    Subject,
+    /// The gate of the session's subject: the criteria name `sid`.
+    Session,
+    /// The log alone: the criteria are one `jti`.
+    Log,
+    /// The directory.
+    Directory,
+}
+
+/// Which home criteria for own tokens have; `Err`: why there can be none.
+pub fn home_of(all_of: &[Criterion], has_before: bool) -> Result<Home, Refusal> {
+    let names = |claim: &str| all_of.iter().any(|criterion| &*criterion.claim == claim);
+    let invalid =
+        |why: &str| Err(Refusal::new(Stage::Request, Reason::CriteriaInvalid).about(why.to_owned()));
+    if let Err(error) = validate_criteria(all_of) {
+        return invalid(&error.to_string());
+    }
+    if names("oid") {
+        Ok(Home::Subject)
+    } else if names("sub") {
+        invalid("name `oid`: `sub` may be pairwise")
+    } else if names("sid") {
+        Ok(Home::Session)
+    } else if names("gid") {
+        invalid("name the grant's `sid` beside its `gid`")
+    } else if names("jti") {
+        // A delegated `jti` is on no subject's clock, and it cascades to nothing.
+        if all_of.len() == 1 && !has_before {
+            Ok(Home::Log)
+        } else {
+            invalid("`jti` stands alone, without `before`")
+        }
+    } else {
+        Ok(Home::Directory)
+    }
+}
+
+/// Revokes in the directory: one commit there and one record in every log partition.
+pub fn wide(
+    context: &Context<'_>,
+    request: &Request,
+    entropy: &mut Entropy,
+    result: impl FnOnce(&Revocation) -> Vec<u8>,
+) -> Decision<Verdict<Revocation>> {
+    let mut book = Book::new(context, entropy);
+    match wide_in(&mut book, request) {
+        Err(refusal) => Decision::of(context.partition, Verdict::Refused(refusal)),
+        Ok(revocation) => {
+            book.remember(context.tenant.id, request.motive.operation, result(&revocation));
+            book.close(Verdict::Granted(revocation))
+        }
+    }
+}
+
+/// The wide revocation itself, for decisions that do more in the same commit.
+pub(crate) fn wide_in(book: &mut Book<'_>, request: &Request) -> Result<Revocation, Refusal> {
+    let context = book.context;
+    let invalid = |why: String| Refusal::new(Stage::Request, Reason::CriteriaInvalid).about(why);
+    validate_criteria(&request.all_of).map_err(|error| invalid(error.to_string()))?;
+    room_for_shape(context, request)?;
+    let is_key = request
+        .all_of
+        .iter()
+        .any(|criterion| &*criterion.claim == JOSE_KID_CLAIM);
+    let before = match request.cut {
+        Cut::Plain => None,
+        Cut::BeforeNow(_) if is_key => {
+            return Err(invalid(
+                "a key is revoked at once and without `before`: whoever stole it chooses births".into(),
+            ));
+        }
+        // B lies ahead of every birth so far, whatever the clocks within their permitted error.
+        Cut::BeforeNow(claim) => Some(Before {
+            claim: claim.into(),
+            instant: context.now.plus_ms(WIDE_AHEAD_MS),
+        }),
+    };
+    let draft = Draft {
+        issuer: request.issuer,
+        all_of: request.all_of.clone(),
+        before,
+        except: Vec::new(),
+        keep_until: context.keep_until_of_cutoff().plus_ms(WIDE_AHEAD_MS),
+        wide: true,
+        subject_key: None,
+        row: None,
+        scope: request.scope,
+    };
+    let revocation = book.revoke(draft, &request.motive);
+    let longest = context
+        .directory
+        .tenants
+        .values()
+        .map(|tenant| tenant.session_life_max_ms)
+        .max()
+        .unwrap_or(0);
+    let lives_until = context
+        .now
+        .plus_ms(WIDE_AHEAD_MS.saturating_add(longest))
+        .max(revocation.keep_until);
+    let mark = WideMark {
+        record: revocation.clone(),
+        lives_until,
+        last_copy_at: context.now,
+    };
+    book.write(
+        Key::WideMark(revocation.id),
+        Write::until(Record::WideMark(Arc::new(mark)), lives_until),
+    );
+    book.write(Key::DirectoryVersion, Write::put(Record::DirectoryVersion));
+    Ok(revocation)
+}
+
+/// Revokes by claims of one subject's tokens: the mark lies in its gate.
+pub fn narrow(
+    context: &Context<'_>,
+    subject: Subject<'_>,
+    row: Option<SessionId>,
+    request: &Request,
+    entropy: &mut Entropy,
+    result: impl FnOnce(&Revocation) -> Vec<u8>,
+) -> Decision<Verdict<Revocation>> {
+    let mut book = Book::new(context, entropy);
+    let refuse = |refusal| Decision::of(context.partition, Verdict::Refused(refusal));
+    let tenant = context.tenant.id;
+    let mut gate = subject
+        .gate
+        .cloned()
+        .unwrap_or_else(|| Gate::open(tenant, subject.subject.clone()));
+    if gate.subject != *subject.subject || gate.tenant != tenant {
+        return refuse(Refusal::new(Stage::Request, Reason::SubjectMismatch));
+    }
+    if gate.marks.len() >= GATE_MARKS_MAX {
+        return refuse(Refusal::new(Stage::Request, Reason::CapMarks));
+    }
+    if let Err(refusal) = room_for_shape(context, request) {
+        return refuse(refusal);
+    }
+    let before = match request.cut {
+        Cut::Plain => None,
+        // Births of this subject are at most δ ahead of now; its clock says how far.
+        Cut::BeforeNow(claim) => {
+            let clock = subject.ledger.map_or(Millis::ZERO, |ledger| ledger.clock);
+            Some(Before {
+                claim: claim.into(),
+                instant: context.now.max(clock).plus_ms(1),
+            })
+        }
+    };
+    let draft = Draft {
+        issuer: request.issuer,
+        all_of: request.all_of.clone(),
+        before,
+        except: Vec::new(),
+        keep_until: context.keep_until_of_cutoff(),
+        wide: false,
+        subject_key: Some(subject.key),
+        row,
+        scope: request.scope,
+    };
+    let revocation = book.revoke(draft, &request.motive);
+    gate.keep(&revocation);
+    gate.needed_until = gate.needed_until.max(revocation.keep_until);
+    let until = gate.needed_until;
+    book.write(
+        Key::Gate(subject.key),
+        Write::until(Record::Gate(Arc::new(gate)), until),
+    );
+    book.remember(tenant, request.motive.operation, result(&revocation));
+    book.close(Verdict::Granted(revocation))
+}
+
+/// Revokes one own access token by its `jti`: indexes hold it until it has expired, and no store.
+pub fn log_only(
+    context: &Context<'_>,
+    request: &Request,
+    entropy: &mut Entropy,
+    result: impl FnOnce(&Revocation) -> Vec<u8>,
+) -> Decision<Verdict<Revocation>> {
+    let mut book = Book::new(context, entropy);
+    let draft = Draft {
+        issuer: request.issuer,
+        all_of: request.all_of.clone(),
+        before: None,
+        except: Vec::new(),
+        keep_until: context.keep_until_of_cutoff(),
+        wide: false,
+        subject_key: None,
+        row: None,
+        scope: request.scope,
+    };
+    let revocation = book.revoke(draft, &request.motive);
+    book.remember(context.tenant.id, request.motive.operation, result(&revocation));
+    book.close(Verdict::Granted(revocation))
+}
+
+/// Revokes tokens of a foreign issuer, in the one partition by which its tokens are judged.
+pub fn foreign(
+    context: &Context<'_>,
+    issuer: &ForeignIssuer,
+    request: &Request,
+    entropy: &mut Entropy,
+    result: impl FnOnce(&Revocation) -> Vec<u8>,
+) -> Decision<Verdict<Revocation>> {
+    let mut book = Book::new(context, entropy);
+    let refuse = |refusal| Decision::of(context.partition, Verdict::Refused(refusal));
+    let invalid = |why: String| Refusal::new(Stage::Request, Reason::CriteriaInvalid).about(why);
+    if let Err(error) = validate_criteria(&request.all_of) {
+        return refuse(invalid(error.to_string()));
+    }
+    let is_carried = |criterion: &&Criterion| {
+        &*criterion.claim == JOSE_KID_CLAIM || issuer.claims.contains(&criterion.claim)
+    };
+    if let Some(lacking) = request.all_of.iter().find(|criterion| !is_carried(criterion)) {
+        return refuse(
+            Refusal::new(Stage::Request, Reason::ClaimNotCarried).about(lacking.claim.to_string()),
+        );
+    }
+    if let Err(refusal) = room_for_shape(context, request) {
+        return refuse(refusal);
+    }
+    let is_key = request
+        .all_of
+        .iter()
+        .any(|criterion| &*criterion.claim == JOSE_KID_CLAIM);
+    let before = match request.cut {
+        Cut::Plain => None,
+        Cut::BeforeNow(_) if is_key => return refuse(invalid("a key is revoked without `before`".into())),
+        // B is now: a foreign issuer does not wait for one that lies ahead (Q27).
+        Cut::BeforeNow(claim) => {
+            if !matches!(claim, "iat" | "auth_time") {
+                return refuse(invalid(
+                    "a foreign token's instant is `iat` or `auth_time`".into(),
+                ));
+            }
+            let error = if request.add_clock_error {
+                issuer.clock_error_ms
+            } else {
+                0
+            };
+            Some(Before {
+                claim: claim.into(),
+                instant: context.now.plus_ms(error),
+            })
+        }
+    };
+    let draft = Draft {
+        issuer: issuer.id,
+        all_of: request.all_of.clone(),
+        before,
+        except: Vec::new(),
+        keep_until: context.now.plus_ms(issuer.life_ms.saturating_add(KEEP_SLACK_MS)),
+        wide: false,
+        subject_key: None,
+        row: None,
+        scope: request.scope,
+    };
+    let revocation = book.revoke(draft, &request.motive);
+    book.remember(context.tenant.id, request.motive.operation, result(&revocation));
+    book.close(Verdict::Granted(revocation))
+}
+
+/// A new shape beyond the permitted number is refused when it is asked for.
+fn room_for_shape(context: &Context<'_>, request: &Request) -> Result<(), Refusal> {
+    let mut all_of = request.all_of.clone();
+    all_of.sort();
+    let tenant = context.tenant.id;
+    let (present, shapes) = match context.index {
+        None => (false, 0),
+        Some(index) => {
+            let flat = index.flat();
+            (
+                flat.has_shape(tenant, request.issuer, &all_of),
+                flat.shapes_of(tenant),
+            )
+        }
+    };
+    if present || shapes < SHAPES_MAX {
+        Ok(())
+    } else {
+        Err(Refusal::new(Stage::Request, Reason::TooManyShapes))
+    }
+}

@@ -317,7 +317,7 @@ fn rotate(
     client: &Client,
     request: &Request,
     outcome: Outcome,
-    access: AccessToken,
+    mut access: AccessToken,
     scopes: Vec<Scope>,
 ) -> Result<Refreshed, Verdict<Refreshed>> {
     let context = book.context;
@@ -343,6 +343,14 @@ fn rotate(
         }
     }
     let changes_nothing_else = outcome == Outcome::Replayed;
+    // Jitter may shorten by a tenth; where the row remembers no less than that, a replay takes what the
+    // row remembers and writes nothing, so that a hundred presentations at once do not conflict.
+    let life = access.expires_at.ms_since(context.now);
+    let remembered = row.latest_expiry.min(grant.latest_expiry);
+    let is_enough = remembered.ms_since(context.now) >= life - life / 10;
+    if changes_nothing_else && access.expires_at > remembered && is_enough {
+        access.expires_at = remembered;
+    }
     if !changes_nothing_else {
         next.incarnation = context.incarnation;
         // Idle expiry counts activity only.

@@ -7,3 +7,6 @@ pub mod entropy;
 pub mod keys;
 pub mod log;
 pub mod store;
+
+#[cfg(feature = "testing")]
+pub mod testing;

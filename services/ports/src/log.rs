@@ -92,7 +92,8 @@ pub trait Log: Send + Sync + Debug + 'static {
     /// The retained range of every partition, in order of their numbers.
     async fn bounds(&self) -> Result<Vec<Bounds>, LogError>;
 
-    /// Follows all partitions. `OutOfRange` where an offset is not retained.
+    /// Follows all partitions. `OutOfRange` where an offset is not retained, `NoSuchPartition` where
+    /// there are fewer or more offsets than partitions.
     async fn tail(&self, from: TailFrom) -> Result<Box<dyn Tail>, LogError>;
 
     /// What kind of log this is, for people and telemetry: `embedded`, `kafka`, `fake`.
@@ -106,6 +107,7 @@ pub const BATCH_MAX: usize = 512;
 #[async_trait]
 pub trait Tail: Send + Debug {
     /// The next entries, in order within each partition; waits until there is one. Dropping the
-    /// future loses nothing.
+    /// future loses nothing. `OutOfRange` where what comes next is no longer retained; after
+    /// `Unavailable` the tail may be asked again.
     async fn next(&mut self) -> Result<Vec<LogEntry>, LogError>;
 }

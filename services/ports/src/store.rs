@@ -13,7 +13,8 @@ use curfew_core::record::Outgoing;
 use curfew_core::stored::{Key, Listed, Record, Write};
 use curfew_core::time::Millis;
 
-/// The most keys of one read, and of one commit: a refresh reads five.
+/// The most keys of one read; and of one commit: expected, written and published ones each. A refresh
+/// reads five.
 pub const KEYS_MAX: usize = 64;
 /// The largest page of a listing.
 pub const PAGE_MAX: usize = 1_000;
@@ -53,8 +54,12 @@ pub struct Commit {
     pub expected: Vec<(Key, Option<Version>)>,
     /// What to write; empty where only an answer is released.
     pub writes: Vec<(Key, Write)>,
-    /// What to publish. The embedded engine appends to its log in the same transaction; others keep
-    /// it in the outbox until the log has it.
+    /// What to publish: records that have an id of their own ([`LogRecord::event_id`]), others are
+    /// refused as [`StoreError::Limit`]. The embedded engine appends to its log in the same transaction;
+    /// others keep it under [`Key::Outbox`] until the log has it, at this commit's `now`, with an empty
+    /// `lacking`: nobody has looked yet which partitions have it, so all that it goes to may lack it.
+    ///
+    /// [`LogRecord::event_id`]: curfew_core::record::LogRecord::event_id
     pub publish: Vec<Outgoing>,
 }
 
@@ -151,7 +156,8 @@ pub trait Store: Send + Sync + Debug + 'static {
     /// took effect answers `Conflict` (its own version is there): the decision is then made again.
     async fn commit(&self, commit: Commit) -> Result<CommitOutcome, StoreError>;
 
-    /// Lists records of one kind, from after `cursor`, at most `limit` (≤ [`PAGE_MAX`]).
+    /// Lists records of one kind, from after `cursor`, at most `limit` (1 to [`PAGE_MAX`]; another one
+    /// is refused as [`StoreError::Limit`]).
     async fn list(
         &self,
         partition: Partition,

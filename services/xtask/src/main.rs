@@ -1,3 +1,68 @@
-//! The project's own commands: test, bench, proto.
+//! The project's own commands: test, bench, layers. `cargo xtask help` names them.
+//!
+//! **Invariant:** a command that could not judge says so and fails; silence never passes for success.
 
-fn main() {}
+mod bench;
+mod buf;
+mod error;
+mod house;
+mod layers;
+mod program;
+mod tally;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::builder::FalseyValueParser;
+use clap::{Parser, Subcommand};
+
+use crate::error::Failed;
+use crate::workspace::Workspace;
+
+#[derive(Parser, Debug)]
+#[command(name = "cargo xtask", about = "The project's own commands")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Judges format, lints, layers and proto, then runs every test; the last line is the total.
+    Test {
+        /// What is missing on this machine is a failure, not a warning.
+        #[arg(long, env = "CI", value_parser = FalseyValueParser::new())]
+        ci: bool,
+    },
+    /// Runs the criterion benches of the workspace and prints their medians.
+    Bench {
+        /// Prints JSON to standard output; everything else goes to standard error.
+        #[arg(long)]
+        json: bool,
+        /// Reports what was measured last, without measuring again.
+        #[arg(long)]
+        no_run: bool,
+    },
+    /// Judges who depends on whom, and the form of the files.
+    Layers,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            eprintln!("cargo xtask: {failed}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failed> {
+    let workspace = Workspace::load()?;
+    match arguments.command {
+        Command::Test { ci } => test::run(&workspace, ci),
+        Command::Bench { json, no_run } => bench::run(&workspace, json, no_run),
+        Command::Layers => house::judge(&workspace),
+    }
+}

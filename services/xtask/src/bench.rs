@@ -14,8 +14,6 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use cargo_metadata::TargetKind;
-use curfew_clock::SystemClock;
-use curfew_core::time::Clock as _;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Failed;
@@ -58,12 +56,10 @@ struct Report {
 }
 
 pub(crate) fn run(workspace: &Workspace, json: bool, no_run: bool) -> Result<(), Failed> {
-    let start_ms = if no_run {
-        i64::MIN
-    } else {
-        SystemClock.now().wall.as_unix_ms()
-    };
+    let criterion = workspace.target.join("criterion");
+    let mut since = SystemTime::UNIX_EPOCH;
     if !no_run {
+        since = stamp(&criterion)?;
         for (package, bench) in benches(workspace) {
             program::run_aside(
                 &workspace.root,
@@ -72,7 +68,7 @@ pub(crate) fn run(workspace: &Workspace, json: bool, no_run: bool) -> Result<(),
             )?;
         }
     }
-    let report = report(read_all(&workspace.target.join("criterion"), start_ms)?);
+    let report = report(read_all(&criterion, since)?);
     if json {
         let text = serde_json::to_string_pretty(&report).map_err(|error| Failed::Said(error.to_string()))?;
         println!("{text}");
@@ -125,8 +121,16 @@ struct Estimate {
     point_estimate: f64,
 }
 
-/// Every measurement under criterion's directory that is not older than `since_ms`.
-fn read_all(criterion: &Path, since_ms: i64) -> Result<Vec<Measured>, Failed> {
+/// When this run began, by the clock of the file system that the measurements will lie on.
+fn stamp(criterion: &Path) -> Result<SystemTime, Failed> {
+    let path = criterion.join(".begun");
+    let written = fs::create_dir_all(criterion).and_then(|()| fs::write(&path, []));
+    let read = written.and_then(|()| fs::metadata(&path)?.modified());
+    read.map_err(|source| Failed::Read { path, source })
+}
+
+/// Every measurement under criterion's directory that was written at `since` or later.
+fn read_all(criterion: &Path, since: SystemTime) -> Result<Vec<Measured>, Failed> {
     let mut measured = Vec::new();
     let mut directories = vec![criterion.to_owned()];
     while let Some(directory) = directories.pop() {
@@ -139,7 +143,12 @@ fn read_all(criterion: &Path, since_ms: i64) -> Result<Vec<Measured>, Failed> {
         {
             let estimates = path.join("estimates.json");
             if path.ends_with("new") && estimates.is_file() {
-                if modified_ms(&estimates) >= since_ms {
+                let written = fs::metadata(&estimates).and_then(|metadata| metadata.modified());
+                if written.map_err(|source| Failed::Read {
+                    path: estimates.clone(),
+                    source,
+                })? >= since
+                {
                     measured.push(read_one(&path.join("benchmark.json"), &estimates)?);
                 }
             } else {
@@ -184,14 +193,6 @@ fn read_one(benchmark: &Path, estimates: &Path) -> Result<Measured, Failed> {
 fn is_one_of(id: &str, name: &str) -> bool {
     id.strip_prefix(name)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-fn modified_ms(path: &Path) -> i64 {
-    let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-    let since = modified.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
-    since
-        .and_then(|since| i64::try_from(since.as_millis()).ok())
-        .unwrap_or(0)
 }
 
 fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, Failed> {
@@ -271,7 +272,7 @@ mod tests {
         let bytes = r#"{"full_id":"core/index/bytes_per_entry","throughput":{"Bytes":96}}"#;
         write(root, "core/index_bytes_per_entry", bytes, "5");
 
-        let report = report(read_all(root, 0).unwrap());
+        let report = report(read_all(root, SystemTime::UNIX_EPOCH).unwrap());
         let seen: Vec<_> = report
             .measured
             .iter()
@@ -303,8 +304,12 @@ mod tests {
     fn what_was_measured_before_this_run_is_not_reported() {
         let directory = tempfile::tempdir().unwrap();
         write(directory.path(), "a", r#"{"full_id":"a","throughput":null}"#, "1");
-        assert_eq!(read_all(directory.path(), i64::MAX).unwrap(), []);
-        assert_eq!(read_all(directory.path(), 0).unwrap().len(), 1);
+        let later = stamp(directory.path()).unwrap() + std::time::Duration::from_secs(1);
+        assert_eq!(read_all(directory.path(), later).unwrap(), []);
+        assert_eq!(
+            read_all(directory.path(), SystemTime::UNIX_EPOCH).unwrap().len(),
+            1
+        );
     }
 
     #[test]
@@ -317,7 +322,7 @@ mod tests {
             "1",
         );
         assert!(
-            read_all(directory.path(), 0)
+            read_all(directory.path(), SystemTime::UNIX_EPOCH)
                 .unwrap_err()
                 .to_string()
                 .contains("states no `Throughput::Bytes`")

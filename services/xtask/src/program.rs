@@ -6,8 +6,7 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use curfew_clock::SystemClock;
-use curfew_core::time::Clock as _;
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::error::Failed;
 
@@ -65,7 +64,12 @@ pub(crate) fn exists(program: &str) -> bool {
 
 /// Milliseconds since the machine started: differences are elapsed time.
 pub(crate) fn boot_ms() -> i64 {
-    SystemClock.now().boot_ms
+    let since = clock_gettime(ClockId::Monotonic);
+    // 1,000,000 ns make a millisecond.
+    since
+        .tv_sec
+        .saturating_mul(1_000)
+        .saturating_add(since.tv_nsec / 1_000_000)
 }
 
 fn command(directory: &Path, program: &str, arguments: &[&str]) -> Command {

@@ -1,1 +1,66 @@
 //! The use cases of Curfew: read, decide, commit, answer.
+//!
+//! Each file is one use case. All of them go through [`transact`](Authority): one read, one pure
+//! decision, one commit, again on a conflict; what is signed is signed afterwards.
+//!
+//! **Invariant:** no protocol rule is written here; the core decides. Nothing here knows a wire
+//! format or a concrete store.
+
+mod answer;
+mod app_token;
+mod bootstrap;
+mod callers;
+mod client_auth;
+mod config;
+mod create_revocation;
+mod create_session;
+mod directory;
+mod end;
+mod explain;
+mod follower;
+mod introspect;
+mod issue_tokens;
+mod journal;
+mod key_ring;
+mod node;
+mod operation;
+mod page;
+mod read_sessions;
+mod refresh_tokens;
+mod relay;
+mod revoke_token;
+mod ring;
+mod seeds;
+mod seen;
+mod snapshot;
+mod subjects;
+mod subscribers;
+mod transact;
+mod update_session;
+mod verify;
+
+pub use answer::{Answer, Level, Published};
+pub use app_token::{AppToken, AppTokenRequest};
+pub use bootstrap::Bootstrapped;
+pub use callers::{Credentials, Identity, root_key_proof};
+pub use client_auth::ClientProof;
+pub use config::Config;
+pub use create_revocation::{Preview, RevocationAnswer, RevocationRequest, Target};
+pub use create_session::{CreateSessionRequest, SessionOpened};
+pub use directory::Directory;
+pub use end::{EndAnswer, EndOthersAnswer};
+pub use explain::{Explanation, TokenKind};
+pub use introspect::Introspection;
+pub use issue_tokens::{IssueRequest, IssuedTokens};
+pub use journal::{Journal, JournalEntry};
+pub use node::{Authority, Parts};
+pub use operation::operation_of;
+pub use page::PageScope;
+pub use read_sessions::{SessionFilter, SessionPage, SessionView};
+pub use refresh_tokens::{RefreshRequest, RefreshedTokens};
+pub use revoke_token::Revoked;
+pub use ring::Ring;
+pub use snapshot::PartitionSnapshot;
+pub use subjects::{SubjectAnswer, SubjectView};
+pub use subscribers::{Progress, Subscriber};
+pub use update_session::UpdateSessionRequest;

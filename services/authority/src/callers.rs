@@ -1,0 +1,196 @@
+//! Who calls, and what they may do. Callers prove themselves by Curfew's own app-only tokens.
+//!
+//! **Invariant:** a caller is judged by the store's record on every call, token or not: a removed
+//! role is gone within the age of the directory view, whatever the tail says (P40).
+
+use std::sync::Arc;
+
+use curfew_core::claims::JsonClaims;
+use curfew_core::directory::{Role, TenantScope};
+use curfew_core::ids::{CallerId, TenantId};
+use curfew_core::mac;
+use curfew_core::refusal::{Reason, Refusal, RevokedBy, Stage};
+use curfew_core::secret::MacKey;
+use curfew_core::stored::Key;
+use curfew_core::subject::Gate;
+use subtle::ConstantTimeEq as _;
+
+use crate::answer::{Answer, store_unavailable};
+use crate::client_auth::secret_matches;
+use crate::directory::{Loaded, OWN_RESOURCE};
+use crate::node::Authority;
+use crate::seen::Seen;
+use crate::verify::Authentic;
+
+/// What a caller sent to prove itself.
+#[derive(Clone)]
+pub enum Credentials {
+    /// An app-only token whose audience is Curfew.
+    Bearer(String),
+    /// Id and secret: good for fetching such a token, and for nothing else.
+    Secret {
+        /// The caller.
+        id: CallerId,
+        /// Its secret.
+        secret: String,
+    },
+    /// Proof of the root key: good for making the first admin, and for nothing else.
+    RootKey([u8; 16]),
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bearer(_) => f.write_str("Bearer(..)"),
+            Self::Secret { id, .. } => write!(f, "Secret({id}, ..)"),
+            Self::RootKey(_) => f.write_str("RootKey(..)"),
+        }
+    }
+}
+
+/// A caller that proved itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// Its id.
+    pub id: CallerId,
+    /// What it may do.
+    pub roles: Arc<[Role]>,
+    /// Where.
+    pub tenants: TenantScope,
+}
+
+impl Identity {
+    /// Refused unless the caller has the role.
+    pub fn demand(&self, role: Role) -> Answer<()> {
+        if self.roles.contains(&role) {
+            return Ok(());
+        }
+        Err(Refusal::new(Stage::Request, Reason::CallerRole).about(role.as_str()))
+    }
+
+    /// Refused unless the caller may touch this tenant.
+    pub fn demand_tenant(&self, tenant: TenantId) -> Answer<()> {
+        if self.tenants.permits(tenant) {
+            return Ok(());
+        }
+        Err(Refusal::new(Stage::Request, Reason::CallerTenant))
+    }
+
+    /// Refused unless the caller may touch what lies above tenants.
+    pub fn demand_all_tenants(&self) -> Answer<()> {
+        match self.tenants {
+            TenantScope::All => Ok(()),
+            TenantScope::Only(_) => Err(Refusal::new(Stage::Request, Reason::CallerTenant)),
+        }
+    }
+}
+
+/// Proof that one holds the root key, without showing it.
+#[must_use]
+pub fn root_key_proof(root: &MacKey) -> [u8; 16] {
+    mac::tag16(root, "curfew/bootstrap/v1", &[])
+}
+
+impl Authority {
+    /// Finds out who calls.
+    pub async fn authenticate(&self, credentials: &Credentials) -> Answer<Identity> {
+        let unknown = || Refusal::new(Stage::Request, Reason::CallerUnknown);
+        let loaded = self.fresh_directory().await?;
+        let id = match credentials {
+            Credentials::Secret { id, secret } => {
+                let secrets = loaded
+                    .view
+                    .callers
+                    .get(id)
+                    .map_or(&[][..], |caller| &caller.secrets);
+                if !secret_matches(secrets, secret, self.wall()) {
+                    return Err(unknown());
+                }
+                id.clone()
+            }
+            Credentials::Bearer(token) => {
+                let authentic = self.read_own(&loaded, token, Stage::Request)?;
+                self.judge_caller_token(&loaded, &authentic).await?
+            }
+            Credentials::RootKey(_) => return Err(unknown()),
+        };
+        let caller = loaded.view.callers.get(&id).ok_or_else(unknown)?;
+        if !caller.disables.is_empty() {
+            return Err(unknown().about("the caller is disabled"));
+        }
+        // A secret opens nothing but the door to a token.
+        let roles = match credentials {
+            Credentials::Bearer(_) => caller.roles.clone(),
+            Credentials::Secret { .. } | Credentials::RootKey(_) => Vec::new(),
+        };
+        Ok(Identity {
+            id,
+            roles: roles.into(),
+            tenants: caller.tenants.clone(),
+        })
+    }
+
+    /// Whether the proof is of this node's root key.
+    #[must_use]
+    pub fn holds_root_key(expected: &[u8; 16], credentials: &Credentials) -> bool {
+        match credentials {
+            Credentials::RootKey(proof) => proof.ct_eq(expected).into(),
+            Credentials::Bearer(_) | Credentials::Secret { .. } => false,
+        }
+    }
+
+    async fn judge_caller_token(&self, loaded: &Loaded, token: &Authentic) -> Answer<CallerId> {
+        let refuse = |reason| Refusal::new(Stage::Request, reason);
+        if !token.is_access {
+            return Err(refuse(Reason::TokenIsIdToken));
+        }
+        token.judge_time(self.wall(), Stage::Request)?;
+        if !token.tenant.is_system || token.text("sid").is_some() {
+            return Err(refuse(Reason::AudienceWrong).about("not a token for Curfew's own services"));
+        }
+        if token.text("aud") != Some(OWN_RESOURCE) {
+            return Err(refuse(Reason::AudienceWrong).about("the audience is not `curfew`"));
+        }
+        let id: CallerId = token
+            .text("client_id")
+            .and_then(|id| id.parse().ok())
+            .ok_or_else(|| refuse(Reason::ClaimMissing).about("client_id"))?;
+        let tenant = token.tenant.id;
+        let issuer = tenant.own_issuer();
+        let claims = JsonClaims::own(token.jws.claims(), Some(&token.kid))
+            .map_err(|error| refuse(Reason::ClaimMalformed).about(error.to_string()))?;
+        let subject = id.as_str().parse().map_err(|_| refuse(Reason::CallerUnknown))?;
+        let key = loaded.ring.subject_key(tenant, &subject)?;
+        let gate = self.gate_of(key).await?;
+        let state = self.follower.of(key.partition());
+        let malformed =
+            |error: curfew_core::claims::Malformed| refuse(Reason::ClaimMalformed).about(error.to_string());
+        let gate_index = gate.as_deref().map(Gate::index).unwrap_or_default();
+        let by_gate = gate_index.covered(tenant, issuer, &claims).map_err(malformed)?;
+        let by_directory = loaded
+            .view
+            .wide_index
+            .covered(tenant, issuer, &claims)
+            .map_err(malformed)?;
+        let by_log = match &state {
+            Some(state) => state.index.covered(tenant, issuer, &claims).map_err(malformed)?,
+            None => None,
+        };
+        match by_gate.or(by_directory).or(by_log) {
+            Some(covering) => Err(refuse(Reason::TokenRevoked).by(RevokedBy::of(covering.winner))),
+            None if gate.is_some_and(|gate| gate.is_disabled()) => Err(refuse(Reason::SubjectDisabled)),
+            None => Ok(id),
+        }
+    }
+
+    async fn gate_of(&self, key: curfew_core::ids::SubjectKey) -> Answer<Option<Arc<Gate>>> {
+        let keys = [Key::Gate(key)];
+        let view = self
+            .parts
+            .store
+            .read(key.partition(), &keys)
+            .await
+            .map_err(store_unavailable)?;
+        Ok(Seen::new(&keys, view).gate(key))
+    }
+}

@@ -1,0 +1,495 @@
+//! Revokes whatever a caller names: named scopes and generic criteria, own and foreign issuers.
+
+use std::sync::Arc;
+
+use curfew_core::decide::end::{self, Subject};
+use curfew_core::decide::revoke::{self, Cut, Home};
+use curfew_core::decide::{Motive, Verdict};
+use curfew_core::ids::{
+    ClientId, DeviceId, GrantId, IssuerId, KeyId, RecordId, SessionId, SubjectId, TenantId, TokenId,
+};
+use curfew_core::mac;
+use curfew_core::place::Partition;
+use curfew_core::record::{Criterion, JOSE_KID_CLAIM, Revocation};
+use curfew_core::refusal::{Reason, Refusal, Stage};
+use curfew_core::stored::{Decision, Key};
+use curfew_core::time::Millis;
+
+use crate::answer::{Answer, Published, store_unavailable};
+use crate::create_session::map;
+use crate::node::Authority;
+use crate::operation::Remembered;
+use crate::seen::Seen;
+use crate::transact::Ask;
+
+/// What is to be revoked.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Target {
+    /// One access token.
+    Token(TokenId),
+    /// One grant of a session.
+    Grant(SessionId, GrantId),
+    /// One session.
+    Session(SessionId),
+    /// Everything of a subject, but the sessions that are spared (at most one).
+    Subject(SubjectId, Option<SessionId>),
+    /// Every session on a device.
+    Device(DeviceId),
+    /// Every grant of a client.
+    Client(ClientId),
+    /// Everything of the tenant.
+    Tenant,
+    /// A signing key.
+    Key(KeyId),
+    /// Every session of an identity provider.
+    Provider(Arc<str>),
+    /// Whatever has these claims; `before now` of a claim, where one is named.
+    Criteria(Vec<Criterion>, Option<Arc<str>>),
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct RevocationRequest {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// A foreign issuer's entry; `None`: the tenant's own.
+    pub issuer: Option<IssuerId>,
+    /// What.
+    pub target: Target,
+    /// Add the foreign issuer's clock error to the instant.
+    pub add_clock_error: bool,
+    /// Why, by whom.
+    pub motive: Motive,
+}
+
+/// What was revoked.
+#[derive(Clone, Debug)]
+pub struct RevocationAnswer {
+    /// The record's id; `None`: what was named was over already.
+    pub record: Option<RecordId>,
+    /// B.
+    pub before: Option<Millis>,
+    /// The record, where it was made now.
+    pub revocation: Option<Revocation>,
+    /// What was published.
+    pub published: Vec<Published>,
+}
+
+/// What a revocation would end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Preview {
+    /// Live sessions; `None`: the scope spans subjects, and counting would read them all.
+    pub sessions: Option<usize>,
+    /// Live grants, likewise.
+    pub grants: Option<usize>,
+}
+
+type Found = (Option<RecordId>, Option<Millis>, Option<Revocation>);
+
+fn recall(seen: &Seen, tenant: TenantId, motive: &Motive) -> Option<Verdict<Found>> {
+    seen.recall(tenant, motive.operation, |remembered| match remembered {
+        Remembered::Revoked { record, before } => Some((Some(record), before, None)),
+        _ => None,
+    })
+}
+
+fn remember(revocation: &Revocation) -> Vec<u8> {
+    let before = revocation.before.as_ref().map(|before| before.instant);
+    Remembered::Revoked {
+        record: revocation.id,
+        before,
+    }
+    .to_bytes()
+}
+
+fn found(revocation: Revocation) -> Found {
+    (
+        Some(revocation.id),
+        revocation.before.as_ref().map(|before| before.instant),
+        Some(revocation),
+    )
+}
+
+impl Authority {
+    /// Revokes; answers once the record is DURABLE, or says that it is only STORED.
+    pub async fn create_revocation(&self, request: RevocationRequest) -> Answer<RevocationAnswer> {
+        let RevocationRequest {
+            tenant,
+            issuer,
+            target,
+            add_clock_error,
+            motive,
+        } = request;
+        let invalid = |why: &str| Refusal::new(Stage::Request, Reason::CriteriaInvalid).about(why.to_owned());
+        let own = tenant.own_issuer();
+        if let Some(issuer) = issuer.filter(|issuer| *issuer != own) {
+            let (all_of, cut) = foreign_criteria(target)?;
+            let asked = revoke::Request {
+                issuer,
+                all_of,
+                cut,
+                add_clock_error,
+                scope: "foreign",
+                motive,
+            };
+            return self.revoke_foreign(tenant, &asked).await;
+        }
+        let of_wide =
+            |claim: &str, value: &str, cut: Cut, scope: &'static str, motive: Motive| revoke::Request {
+                issuer: own,
+                all_of: vec![Criterion::new(claim, value)],
+                cut,
+                add_clock_error: false,
+                scope,
+                motive,
+            };
+        let by_sid = Cut::BeforeNow("sid");
+        match target {
+            Target::Session(sid) => {
+                let answer = self.end_session(tenant, sid, &motive).await?;
+                Ok(of_ending(answer))
+            }
+            Target::Grant(sid, gid) => {
+                let answer = self.end_grant(tenant, sid, gid, &motive).await?;
+                Ok(of_ending(answer))
+            }
+            Target::Subject(_, Some(spared)) => {
+                let answer = self.end_other_sessions(tenant, spared, &motive).await?;
+                Ok(RevocationAnswer {
+                    record: Some(answer.record),
+                    before: answer.before,
+                    revocation: None,
+                    published: answer.published,
+                })
+            }
+            Target::Subject(subject, None) => self.cut_off(tenant, subject, &motive).await,
+            Target::Token(jti) => {
+                let asked = of_wide("jti", &jti.to_string(), Cut::Plain, "token", motive);
+                self.revoke_in_log(tenant, jti.partition(), &asked).await
+            }
+            Target::Device(device) => {
+                self.revoke_wide(
+                    tenant,
+                    &of_wide("deviceid", device.as_str(), by_sid, "device", motive),
+                )
+                .await
+            }
+            Target::Client(client) => {
+                let by_gid = Cut::BeforeNow("gid");
+                self.revoke_wide(
+                    tenant,
+                    &of_wide("client_id", client.as_str(), by_gid, "client", motive),
+                )
+                .await
+            }
+            Target::Tenant => {
+                self.revoke_wide(
+                    tenant,
+                    &of_wide("tid", &tenant.to_string(), by_sid, "tenant", motive),
+                )
+                .await
+            }
+            Target::Provider(idp) => {
+                self.revoke_wide(tenant, &of_wide("idp", &idp, by_sid, "provider", motive))
+                    .await
+            }
+            Target::Key(kid) => {
+                self.revoke_wide(
+                    tenant,
+                    &of_wide(JOSE_KID_CLAIM, kid.as_str(), Cut::Plain, "key", motive),
+                )
+                .await
+            }
+            Target::Criteria(all_of, before) => {
+                let cut = cut_of(before.as_deref())?;
+                let home = revoke::home_of(&all_of, before.is_some())?;
+                let value = |claim: &str| {
+                    let criterion = all_of.iter().find(|criterion| &*criterion.claim == claim);
+                    criterion.map(|criterion| criterion.value.clone())
+                };
+                let (oid, sid, jti) = (value("oid"), value("sid"), value("jti"));
+                let asked = revoke::Request {
+                    issuer: own,
+                    all_of,
+                    cut,
+                    add_clock_error,
+                    scope: "criteria",
+                    motive,
+                };
+                match home {
+                    Home::Directory => self.revoke_wide(tenant, &asked).await,
+                    Home::Log => {
+                        let jti: TokenId = jti
+                            .and_then(|jti| jti.parse().ok())
+                            .ok_or_else(|| invalid("`jti` is not one of Curfew's"))?;
+                        self.revoke_in_log(tenant, jti.partition(), &asked).await
+                    }
+                    Home::Subject => {
+                        let subject = oid
+                            .and_then(|oid| SubjectId::new(&oid).ok())
+                            .ok_or_else(|| invalid("`oid` is not a subject"))?;
+                        self.revoke_narrow(tenant, subject, None, &asked).await
+                    }
+                    Home::Session => {
+                        let sid: SessionId = sid
+                            .and_then(|sid| sid.parse().ok())
+                            .ok_or_else(|| invalid("`sid` is not one of Curfew's"))?;
+                        let subject = self.row(tenant, sid).await?.subject.clone();
+                        self.revoke_narrow(tenant, subject, Some(sid), &asked).await
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a revocation would end, without ending it.
+    pub async fn preview_revocation(&self, tenant: TenantId, target: &Target) -> Answer<Preview> {
+        let count = |rows: &[crate::SessionView]| {
+            let alive: Vec<_> = rows.iter().filter(|view| view.over.is_none()).collect();
+            Preview {
+                sessions: Some(alive.len()),
+                grants: Some(alive.iter().map(|view| view.row.live_grants().count()).sum()),
+            }
+        };
+        match target {
+            Target::Session(sid) => Ok(count(&[self.get_session(tenant, *sid).await?])),
+            Target::Grant(sid, gid) => {
+                let view = self.get_session(tenant, *sid).await?;
+                let is_live = view.over.is_none() && view.row.grant(*gid).is_some_and(|g| g.life.is_alive());
+                Ok(Preview {
+                    sessions: Some(0),
+                    grants: Some(usize::from(is_live)),
+                })
+            }
+            Target::Subject(subject, spared) => {
+                let loaded = self.fresh_directory().await?;
+                let key = loaded.ring.subject_key(tenant, subject)?;
+                let keys = [Key::Ledger(key), Key::Gate(key)];
+                let view = self
+                    .parts
+                    .store
+                    .read(key.partition(), &keys)
+                    .await
+                    .map_err(store_unavailable)?;
+                let seen = Seen::new(&keys, view);
+                let (gate, ledger) = (seen.gate(key), seen.ledger(key));
+                let sids: Vec<SessionId> = ledger
+                    .iter()
+                    .flat_map(|ledger| ledger.sessions.iter().map(|entry| entry.sid))
+                    .filter(|sid| Some(*sid) != *spared)
+                    .collect();
+                let mut views = Vec::with_capacity(sids.len());
+                for chunk in sids.chunks(crate::read_sessions::PAGE_SESSIONS_MAX) {
+                    let keys: Vec<Key> = chunk.iter().map(|sid| Key::Session(*sid)).collect();
+                    let view = self
+                        .parts
+                        .store
+                        .read(key.partition(), &keys)
+                        .await
+                        .map_err(store_unavailable)?;
+                    let seen = Seen::new(&keys, view);
+                    let rows = chunk.iter().filter_map(|sid| seen.row(*sid));
+                    views.extend(rows.map(|row| self.session_view(&loaded, row, gate.as_deref())));
+                }
+                Ok(count(&views))
+            }
+            Target::Token(_) => Ok(Preview {
+                sessions: Some(0),
+                grants: Some(0),
+            }),
+            Target::Device(_)
+            | Target::Client(_)
+            | Target::Tenant
+            | Target::Key(_)
+            | Target::Provider(_)
+            | Target::Criteria(..) => Ok(Preview::default()),
+        }
+    }
+
+    /// Cuts a whole subject off.
+    pub(crate) async fn cut_off(
+        &self,
+        tenant: TenantId,
+        subject: SubjectId,
+        motive: &Motive,
+    ) -> Answer<RevocationAnswer> {
+        let key = self.fresh_directory().await?.ring.subject_key(tenant, &subject)?;
+        let keys = vec![Key::Gate(key), Key::Ledger(key)];
+        self.revoke_with(tenant, key.partition(), keys, motive, |context, seen, entropy| {
+            let (gate, ledger) = (seen.gate(key), seen.ledger(key));
+            let whole = Subject {
+                subject: &subject,
+                key,
+                gate: gate.as_deref(),
+                ledger: ledger.as_deref(),
+            };
+            end::cut_off(context, whole, None, motive, entropy, remember)
+        })
+        .await
+    }
+
+    async fn revoke_narrow(
+        &self,
+        tenant: TenantId,
+        subject: SubjectId,
+        row: Option<SessionId>,
+        asked: &revoke::Request,
+    ) -> Answer<RevocationAnswer> {
+        let key = self.fresh_directory().await?.ring.subject_key(tenant, &subject)?;
+        let keys = vec![Key::Gate(key), Key::Ledger(key)];
+        self.revoke_with(
+            tenant,
+            key.partition(),
+            keys,
+            &asked.motive,
+            |context, seen, entropy| {
+                let (gate, ledger) = (seen.gate(key), seen.ledger(key));
+                let whole = Subject {
+                    subject: &subject,
+                    key,
+                    gate: gate.as_deref(),
+                    ledger: ledger.as_deref(),
+                };
+                revoke::narrow(context, whole, row, asked, entropy, remember)
+            },
+        )
+        .await
+    }
+
+    async fn revoke_wide(&self, tenant: TenantId, asked: &revoke::Request) -> Answer<RevocationAnswer> {
+        let keys = vec![Key::DirectoryVersion];
+        let answer = self
+            .revoke_with(
+                tenant,
+                Partition::DIRECTORY,
+                keys,
+                &asked.motive,
+                |context, _, entropy| revoke::wide(context, asked, entropy, remember),
+            )
+            .await?;
+        self.poll_directory().await?;
+        Ok(answer)
+    }
+
+    pub(crate) async fn revoke_in_log(
+        &self,
+        tenant: TenantId,
+        partition: Partition,
+        asked: &revoke::Request,
+    ) -> Answer<RevocationAnswer> {
+        self.revoke_with(
+            tenant,
+            partition,
+            Vec::new(),
+            &asked.motive,
+            |context, _, entropy| revoke::log_only(context, asked, entropy, remember),
+        )
+        .await
+    }
+
+    async fn revoke_foreign(&self, tenant: TenantId, asked: &revoke::Request) -> Answer<RevocationAnswer> {
+        let loaded = self.fresh_directory().await?;
+        let issuer = loaded
+            .view
+            .issuers
+            .get(&(tenant, asked.issuer))
+            .ok_or_else(|| Refusal::new(Stage::Request, Reason::IssuerEntryUnknown))?
+            .clone();
+        let partition = mac::foreign_partition(tenant, asked.issuer);
+        self.revoke_with(
+            tenant,
+            partition,
+            Vec::new(),
+            &asked.motive,
+            |context, _, entropy| revoke::foreign(context, &issuer, asked, entropy, remember),
+        )
+        .await
+    }
+
+    async fn revoke_with(
+        &self,
+        tenant: TenantId,
+        partition: Partition,
+        mut keys: Vec<Key>,
+        motive: &Motive,
+        mut decide: impl FnMut(
+            &curfew_core::decide::Context<'_>,
+            &Seen,
+            &mut mac::Entropy,
+        ) -> Decision<Verdict<Revocation>>,
+    ) -> Answer<RevocationAnswer> {
+        keys.extend(
+            motive
+                .operation
+                .map(|operation| Key::Operation(tenant, operation.id)),
+        );
+        let ask = Ask {
+            tenant: tenant.into(),
+            partition,
+            keys,
+            stage: Stage::Request,
+        };
+        let done = self
+            .transact(ask, |context, seen, entropy| match recall(seen, tenant, motive) {
+                Some(verdict) => Decision::of(context.partition, verdict),
+                None => map(decide(context, seen, entropy), found),
+            })
+            .await?;
+        let (record, before, revocation) = done.value;
+        Ok(RevocationAnswer {
+            record,
+            before,
+            revocation,
+            published: done.published,
+        })
+    }
+}
+
+fn of_ending(answer: crate::EndAnswer) -> RevocationAnswer {
+    let record = match &answer.ended {
+        end::Ended::Now(record) => Some(*record),
+        end::Ended::Before(ending) => Some(ending.record),
+        end::Ended::Expired => None,
+    };
+    RevocationAnswer {
+        record,
+        before: None,
+        revocation: None,
+        published: answer.published,
+    }
+}
+
+fn cut_of(before: Option<&str>) -> Answer<Cut> {
+    match before {
+        None => Ok(Cut::Plain),
+        Some("sid") => Ok(Cut::BeforeNow("sid")),
+        Some("gid") => Ok(Cut::BeforeNow("gid")),
+        Some("iat") => Ok(Cut::BeforeNow("iat")),
+        Some("auth_time") => Ok(Cut::BeforeNow("auth_time")),
+        Some(other) => Err(
+            Refusal::new(Stage::Request, Reason::CriteriaInvalid).about(format!(
+                "`before` names `{other}`, which is none of sid, gid, iat, auth_time"
+            )),
+        ),
+    }
+}
+
+/// The criteria that a named scope means for a foreign issuer's tokens.
+fn foreign_criteria(target: Target) -> Answer<(Vec<Criterion>, Cut)> {
+    let one = |claim: &str, value: &str| vec![Criterion::new(claim, value)];
+    match target {
+        // A refresh at the provider makes a new `iat`: this ends tokens, not sessions there (Q27).
+        Target::Subject(subject, None) => Ok((one("sub", subject.as_str()), Cut::BeforeNow("iat"))),
+        Target::Key(kid) => Ok((one(JOSE_KID_CLAIM, kid.as_str()), Cut::Plain)),
+        Target::Criteria(all_of, before) => Ok((all_of, cut_of(before.as_deref())?)),
+        Target::Token(_)
+        | Target::Grant(..)
+        | Target::Session(_)
+        | Target::Subject(_, Some(_))
+        | Target::Device(_)
+        | Target::Client(_)
+        | Target::Tenant
+        | Target::Provider(_) => Err(Refusal::new(Stage::Request, Reason::CriteriaInvalid)
+            .about("this scope names things of Curfew's own; name the foreign token's claims")),
+    }
+}

@@ -1,0 +1,243 @@
+//! This authority's view of the directory: one key polled each second, everything read when it changed.
+//!
+//! **Invariant:** no decision stands on a view whose version was read more than three seconds ago,
+//! nor on one whose store's clock is more than δ away (DESIGN section 4).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use arc_swap::ArcSwap;
+use curfew_core::directory::{Caller, Client, ClientAuthMethod, DirectoryView};
+use curfew_core::ids::{ClientId, ResourceId, Scope};
+use curfew_core::place::{Partition, Version};
+use curfew_core::refusal::{Reason, Refusal, Stage};
+use curfew_core::stored::{Key, Listed, Record};
+use curfew_core::time::{DELTA_MS, DIRECTORY_AGE_MAX_MS, Millis};
+use curfew_ports::store::PAGE_MAX;
+
+use crate::answer::{Answer, key_unavailable, store_unavailable};
+use crate::node::Authority;
+use crate::ring::Ring;
+
+/// The id of the resource that Curfew's own services are.
+pub(crate) const OWN_RESOURCE: &str = "curfew";
+/// A view older than this is read again before it is used, ms.
+const POLL_MS: i64 = 1_000;
+/// Tries to read a directory that others keep changing.
+const LOAD_TRIES_MAX: u32 = 8;
+
+/// One version of the directory, with its ring opened.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The records.
+    pub view: DirectoryView,
+    /// The opened keys.
+    pub ring: Ring,
+}
+
+/// The present version, shared.
+#[derive(Debug, Default)]
+pub struct Directory {
+    loaded: ArcSwap<Loaded>,
+    read_at: AtomicI64,
+    // One reload at a time: the others wait and find it done.
+    loading: tokio::sync::Mutex<()>,
+}
+
+impl Directory {
+    /// The present version, however old.
+    #[must_use]
+    pub fn loaded(&self) -> Arc<Loaded> {
+        self.loaded.load_full()
+    }
+
+    /// When its version was read last.
+    #[must_use]
+    pub fn read_at(&self) -> Millis {
+        Millis::from_unix_ms(self.read_at.load(Ordering::Acquire))
+    }
+
+    fn age_ms(&self, now: Millis) -> i64 {
+        now.ms_since(self.read_at()).abs()
+    }
+}
+
+impl Authority {
+    /// A view that a decision may stand on.
+    pub(crate) async fn fresh_directory(&self) -> Answer<Arc<Loaded>> {
+        if self.directory.age_ms(self.wall()) < POLL_MS {
+            return Ok(self.directory.loaded());
+        }
+        match self.poll_directory().await {
+            Ok(()) => Ok(self.directory.loaded()),
+            // Younger than three seconds is still good, whatever happened just now.
+            Err(_) if self.directory.age_ms(self.wall()) < DIRECTORY_AGE_MAX_MS => {
+                Ok(self.directory.loaded())
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Reads the polled key, and everything where it changed.
+    pub async fn poll_directory(&self) -> Answer<()> {
+        let _one = self.directory.loading.lock().await;
+        for _ in 0..LOAD_TRIES_MAX {
+            let before = self.wall();
+            let version = self.directory_version().await?;
+            if version.is_some() && version == self.directory.loaded.load().view.version {
+                self.directory
+                    .read_at
+                    .store(before.as_unix_ms(), Ordering::Release);
+                return Ok(());
+            }
+            let mut view = self.read_directory().await?;
+            // What was read is one version only if that version is still the present one.
+            if self.directory_version().await? == version {
+                view.version = version;
+                view.read_at = before;
+                let ring = Ring::open(&view, &*self.parts.vault).map_err(key_unavailable)?;
+                self.directory.loaded.store(Arc::new(Loaded { view, ring }));
+                self.directory
+                    .read_at
+                    .store(before.as_unix_ms(), Ordering::Release);
+                return Ok(());
+            }
+        }
+        Err(Refusal::new(Stage::Request, Reason::DirectoryStale))
+    }
+
+    async fn directory_version(&self) -> Answer<Option<Version>> {
+        let before = self.wall();
+        let read = self
+            .parts
+            .store
+            .read(Partition::DIRECTORY, &[Key::DirectoryVersion])
+            .await;
+        let view = read.map_err(store_unavailable)?;
+        let after = self.wall();
+        let is_off =
+            before.ms_since(view.store_time) > DELTA_MS || view.store_time.ms_since(after) > DELTA_MS;
+        if is_off {
+            return Err(Refusal::new(Stage::Request, Reason::ClockSuspect));
+        }
+        Ok(view
+            .values
+            .into_iter()
+            .next()
+            .flatten()
+            .map(|value| value.version))
+    }
+
+    async fn read_directory(&self) -> Answer<DirectoryView> {
+        let mut view = DirectoryView::default();
+        let fixed = [Key::LogIdentity, Key::Lifetimes];
+        let read = self
+            .parts
+            .store
+            .read(Partition::DIRECTORY, &fixed)
+            .await
+            .map_err(store_unavailable)?;
+        for value in read.values.into_iter().flatten() {
+            add(&mut view, value.record);
+        }
+        let mut cursor = None;
+        loop {
+            let page = self
+                .parts
+                .store
+                .list(Partition::DIRECTORY, Listed::Directory, cursor, PAGE_MAX)
+                .await;
+            let page = page.map_err(store_unavailable)?;
+            for (_, value) in page.records {
+                add(&mut view, value.record);
+            }
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => break,
+            }
+        }
+        for mark in view.wide_marks.values() {
+            view.wide_index.insert(&mark.record);
+        }
+        project_callers(&mut view);
+        Ok(view)
+    }
+}
+
+fn add(view: &mut DirectoryView, record: Record) {
+    match record {
+        Record::LogIdentity(log) => view.log = Some(log),
+        Record::Lifetimes(lifetimes) => view.lifetimes = Some(lifetimes),
+        Record::WideMark(mark) => drop(view.wide_marks.insert(mark.record.id, mark)),
+        Record::Tenant(tenant) => drop(view.tenants.insert(tenant.id, tenant)),
+        Record::Client(client) => drop(view.clients.insert((client.tenant, client.id.clone()), client)),
+        Record::Resource(resource) => {
+            drop(
+                view.resources
+                    .insert((resource.tenant, resource.id.clone()), resource),
+            );
+        }
+        Record::Issuer(issuer) => drop(view.issuers.insert((issuer.tenant, issuer.id), issuer)),
+        Record::Caller(caller) => drop(view.callers.insert(caller.id.clone(), caller)),
+        Record::RingKey(key) => drop(view.keys.insert(key.kid.clone(), key)),
+        // Leases are read where ENFORCED is decided; the others are no directory records.
+        Record::Lease(_)
+        | Record::DirectoryVersion
+        | Record::Partition(_)
+        | Record::Sequence(_)
+        | Record::Checkpoint(_)
+        | Record::Session(_)
+        | Record::Gate(_)
+        | Record::Ledger(_)
+        | Record::Tombstone(_)
+        | Record::Operation(_)
+        | Record::SingleUse(_)
+        | Record::Outbox(_) => {}
+    }
+}
+
+/// Callers are clients of the system tenant, whose app roles at Curfew itself are their roles.
+fn project_callers(view: &mut DirectoryView) {
+    let Some(system) = view
+        .tenants
+        .values()
+        .find(|tenant| tenant.is_system)
+        .map(|tenant| tenant.id)
+    else {
+        return;
+    };
+    for caller in view.callers.values() {
+        if let Some(client) = client_of(caller, system) {
+            view.clients.insert((system, client.id.clone()), Arc::new(client));
+        }
+    }
+}
+
+fn client_of(caller: &Caller, system: curfew_core::ids::TenantId) -> Option<Client> {
+    let own = ResourceId::new(OWN_RESOURCE).ok()?;
+    let roles = caller
+        .roles
+        .iter()
+        .filter_map(|role| Scope::new(role.as_str()).ok())
+        .collect();
+    Some(Client {
+        tenant: system,
+        id: ClientId::new(caller.id.as_str()).ok()?,
+        display_name: caller.display_name.clone(),
+        auth_method: ClientAuthMethod::Secret,
+        secrets: caller.secrets.clone(),
+        jwks: None,
+        certificates: Vec::new(),
+        disables: caller.disables.clone(),
+        window: None,
+        late: Default::default(),
+        fixed: false,
+        cp1: false,
+        default_activity: Default::default(),
+        grant_life_ms: None,
+        scopes: Vec::new(),
+        resources: vec![own.clone()],
+        app_roles: [(own, roles)].into(),
+        redirect_uris: Vec::new(),
+    })
+}

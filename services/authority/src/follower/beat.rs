@@ -1,0 +1,70 @@
+//! Heartbeats: any authority appends one to a partition in which it has read none for X/5.
+//!
+//! **Invariant:** a heartbeat says what its emitter read; a frozen partition gets none from here.
+
+use std::time::Duration;
+
+use curfew_core::ids::RecordId;
+use curfew_core::place::LogPartition;
+use curfew_core::record::{Heartbeat, LogRecord, PreviousHeartbeat};
+
+use crate::node::Authority;
+
+impl Authority {
+    /// Beats until dropped.
+    pub async fn beat(&self) {
+        let interval_ms = self.config.heartbeat_interval_ms();
+        // Looking four times an interval keeps the age well under X/5 + a quarter of it.
+        let period = Duration::from_millis(u64::try_from(interval_ms / 4).unwrap_or(250).max(1));
+        let mut ticks = tokio::time::interval(period);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.beat_once().await;
+        }
+    }
+
+    /// One round over all partitions.
+    pub async fn beat_once(&self) {
+        let interval_ms = self.config.heartbeat_interval_ms();
+        for partition in self.follower.log().all() {
+            let [jitter] = self.chance().draw::<1>();
+            // Jittered by a tenth, so that many emitters do not beat at once.
+            let due_ms = interval_ms - interval_ms * i64::from(jitter) / 2_550;
+            if let Err(error) = self.beat_in(partition, due_ms).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    ?partition,
+                    "heartbeat failed"
+                );
+            }
+        }
+    }
+
+    async fn beat_in(&self, partition: LogPartition, due_ms: i64) -> Result<(), curfew_ports::log::LogError> {
+        let now = self.now();
+        let previous = {
+            let Some(state) = self.follower.state(partition) else {
+                return Ok(());
+            };
+            let is_young = state.age_ms(now).is_some_and(|age| age < due_ms);
+            if is_young || state.frozen.is_some() {
+                return Ok(());
+            }
+            state.last_heartbeat()
+        };
+        let record = Heartbeat {
+            id: RecordId::from_random(self.chance().draw()),
+            log: self.follower.log(),
+            stamp: now.wall,
+            emitter: self.config.node.as_str().into(),
+            interval_ms: self.config.heartbeat_interval_ms(),
+            previous: previous.map(|(id, records_between)| PreviousHeartbeat { id, records_between }),
+        };
+        self.parts
+            .log
+            .append(partition, &LogRecord::Heartbeat(record))
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,113 @@
+//! What the log said lately, by id: for "why?", for lists, for positions of a revocation.
+//!
+//! **Invariant:** a memory of the retained log, bounded; no decision stands on it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use curfew_core::follow::Applied;
+use curfew_core::ids::{RecordId, TenantId};
+use curfew_core::place::Position;
+use curfew_core::record::Revocation;
+use curfew_core::time::Millis;
+use curfew_ports::log::LogEntry;
+use tokio::sync::Notify;
+
+/// Revocations that are remembered; at ~700 B each, 70 MB at most.
+const REMEMBERED_MAX: usize = 100_000;
+
+/// A revocation and where its copies lie.
+#[derive(Clone, Debug)]
+pub struct JournalEntry {
+    /// The record.
+    pub revocation: Arc<Revocation>,
+    /// Where copies of it were read.
+    pub positions: Vec<Position>,
+    /// The log's time of the first copy.
+    pub appended_at: Millis,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    by_id: HashMap<RecordId, JournalEntry>,
+    order: VecDeque<RecordId>,
+}
+
+/// The memory.
+#[derive(Debug, Default)]
+pub struct Journal {
+    memory: Mutex<Memory>,
+    grew: Notify,
+}
+
+impl Journal {
+    pub(crate) fn note(&self, entry: &LogEntry, applied: &Applied) {
+        let Applied::Revocation(revocation) = applied else {
+            return;
+        };
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = !memory.by_id.contains_key(&revocation.id);
+        let known = memory.by_id.entry(revocation.id).or_insert_with(|| JournalEntry {
+            revocation: revocation.clone(),
+            positions: Vec::new(),
+            appended_at: entry.appended_at,
+        });
+        known.positions.push(entry.position);
+        if is_new {
+            memory.order.push_back(revocation.id);
+        }
+        if memory.order.len() > REMEMBERED_MAX
+            && let Some(oldest) = memory.order.pop_front()
+        {
+            memory.by_id.remove(&oldest);
+        }
+        drop(memory);
+        self.grew.notify_waiters();
+    }
+
+    /// The revocation of this id, if it was read and is remembered.
+    #[must_use]
+    pub fn get(&self, id: RecordId) -> Option<JournalEntry> {
+        self.memory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .by_id
+            .get(&id)
+            .cloned()
+    }
+
+    /// The tenant's revocations, newest first, after the one named by the cursor.
+    #[must_use]
+    pub fn list(
+        &self,
+        tenant: TenantId,
+        after: Option<RecordId>,
+        limit: usize,
+        keep: impl Fn(&JournalEntry) -> bool,
+    ) -> Vec<JournalEntry> {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ids = memory.order.iter().rev();
+        if let Some(after) = after {
+            ids.by_ref().find(|id| **id == after);
+        }
+        ids.filter_map(|id| memory.by_id.get(id))
+            .filter(|entry| entry.revocation.tenant == tenant && keep(entry))
+            .take(limit)
+            .cloned()
+            .collect()
+    }
+
+    /// Waits until the revocation was read from the log.
+    pub async fn wait_for(&self, id: RecordId) -> JournalEntry {
+        loop {
+            let grew = self.grew.notified();
+            tokio::pin!(grew);
+            // Enabled before looking, so that a note between look and wait is not missed.
+            grew.as_mut().enable();
+            if let Some(entry) = self.get(id) {
+                return entry;
+            }
+            grew.await;
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! One authority: its parts, and what it keeps in memory.
+//!
+//! **Invariant:** nothing here is the truth; the store and the log are. A node that loses its memory
+//! reads it again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use curfew_core::follow::Follower;
+use curfew_core::mac::Entropy;
+use curfew_core::place::LogIdentity;
+use curfew_core::time::{Clock, Millis, Now};
+use curfew_jose::SignatureCache;
+use curfew_ports::entropy::EntropySource;
+use curfew_ports::keys::Vault;
+use curfew_ports::log::Log;
+use curfew_ports::store::Store;
+
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::journal::Journal;
+use crate::subscribers::Subscribers;
+
+/// Verified signatures of callers' tokens that are remembered; at ~100 B each, 1 MB.
+const SIGNATURES_MAX: usize = 10_000;
+
+/// What an authority is made of.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// The vault.
+    pub vault: Arc<dyn Vault>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn EntropySource>,
+}
+
+/// Decides and mints.
+#[derive(Clone, Debug)]
+pub struct Authority {
+    pub(crate) parts: Parts,
+    pub(crate) config: Arc<Config>,
+    pub(crate) follower: Arc<Follower>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) subscribers: Arc<Subscribers>,
+    pub(crate) signatures: Arc<SignatureCache>,
+}
+
+impl Authority {
+    /// An authority over a log of this identity; it has read nothing yet.
+    #[must_use]
+    pub fn new(parts: Parts, config: Config, log: LogIdentity) -> Self {
+        curfew_jose::provider::install();
+        Self {
+            parts,
+            config: Arc::new(config),
+            follower: Arc::new(Follower::new(log)),
+            directory: Arc::default(),
+            journal: Arc::default(),
+            subscribers: Arc::default(),
+            signatures: Arc::new(SignatureCache::new(SIGNATURES_MAX)),
+        }
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What it has heard.
+    #[must_use]
+    pub const fn follower(&self) -> &Arc<Follower> {
+        &self.follower
+    }
+
+    /// Its view of the directory.
+    #[must_use]
+    pub const fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// Its log.
+    #[must_use]
+    pub fn log(&self) -> &Arc<dyn Log> {
+        &self.parts.log
+    }
+
+    /// Its store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.parts.store
+    }
+
+    /// What the log said lately.
+    #[must_use]
+    pub const fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    /// Both clocks.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        self.parts.clock.now()
+    }
+
+    pub(crate) fn wall(&self) -> Millis {
+        self.now().wall
+    }
+
+    pub(crate) fn chance(&self) -> Entropy {
+        Entropy::new(self.parts.entropy.draw())
+    }
+
+    /// Audiences that have a live guard now.
+    pub(crate) fn guarded_now(&self) -> BTreeSet<Arc<str>> {
+        self.subscribers.live_audiences(self.wall(), self.config.lease_ms)
+    }
+
+    /// Whether every partition of this authority's tail is younger than X.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.follower.is_fresh(self.now(), self.config.staleness_ms)
+    }
+}

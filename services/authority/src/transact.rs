@@ -1,0 +1,271 @@
+//! Read, decide, commit: the one loop that every use case goes through.
+//!
+//! One read and one commit where nothing interferes. A conflict reads and decides again, bounded
+//! and jittered; a cut-off that lies ahead is waited for, at most six seconds.
+//!
+//! **Invariant 10:** a fenced partition emits no token and no acknowledgement: whatever is granted
+//! is committed, with no writes if need be.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use curfew_core::decide::{Context, Verdict};
+use curfew_core::directory::Tenant;
+use curfew_core::ids::{KeyId, TenantId};
+use curfew_core::mac::Entropy;
+use curfew_core::place::{Partition, Position};
+use curfew_core::record::Outgoing;
+use curfew_core::refusal::{Reason, Refusal, Stage};
+use curfew_core::stored::{Decision, Key};
+use curfew_core::time::{DELTA_MS, Millis};
+use curfew_ports::store::{Commit, CommitOutcome};
+
+use crate::answer::{Answer, Level, Published, store_unavailable};
+use crate::directory::Loaded;
+use crate::node::Authority;
+use crate::seen::Seen;
+
+/// Tries of one transaction. Contenders for one row each win one try, and all but rotations then
+/// write nothing, so ten is far beyond what a hundred parallel presentations need.
+const TRIES_MAX: u32 = 16;
+/// How long a cut-off that lies ahead is waited for (DESIGN section 4).
+const WAIT_MAX_MS: i64 = 6_000;
+/// The longest pause after a conflict, ms; doubled from 1.
+const PAUSE_MAX_MS: u64 = 32;
+
+/// What a transaction is about.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) tenant: AskTenant,
+    pub(crate) partition: Partition,
+    pub(crate) keys: Vec<Key>,
+    pub(crate) stage: Stage,
+}
+
+/// The tenant of a transaction: one that the directory has, or one that is being made.
+#[derive(Clone, Debug)]
+pub(crate) enum AskTenant {
+    Known(TenantId),
+    Given(Arc<Tenant>),
+}
+
+impl From<TenantId> for AskTenant {
+    fn from(id: TenantId) -> Self {
+        Self::Known(id)
+    }
+}
+
+/// A granted transaction.
+#[derive(Debug)]
+pub(crate) struct Done<T> {
+    pub(crate) value: T,
+    pub(crate) published: Vec<Published>,
+    pub(crate) loaded: Arc<Loaded>,
+}
+
+impl Authority {
+    /// Runs one transaction to its end.
+    pub(crate) async fn transact<T>(
+        &self,
+        ask: Ask,
+        mut decide: impl FnMut(&Context<'_>, &Seen, &mut Entropy) -> Decision<Verdict<T>>,
+    ) -> Answer<Done<T>> {
+        let mut keys = vec![Key::Partition, Key::Sequence];
+        keys.extend(ask.keys.iter().cloned());
+        let refuse = |reason| Refusal::new(ask.stage, reason);
+        let started = self.wall();
+        let mut tries = 0;
+        loop {
+            let loaded = self.fresh_directory().await?;
+            let view = self
+                .parts
+                .store
+                .read(ask.partition, &keys)
+                .await
+                .map_err(store_unavailable)?;
+            let seen = Seen::new(&keys, view);
+            let now = self.wall();
+            let decision = self.decide(&ask, &loaded, &seen, now, &mut decide)?;
+            let value = match decision.outcome {
+                Verdict::NotBefore(instant) => {
+                    if instant.ms_since(started) > WAIT_MAX_MS {
+                        return Err(refuse(Reason::CutoffPending).until(instant));
+                    }
+                    let ms = u64::try_from(instant.ms_since(now)).unwrap_or(0).max(1);
+                    tokio::time::sleep(Duration::from_millis(ms)).await;
+                    continue;
+                }
+                Verdict::NeedsRow(sid) => {
+                    let key = Key::Session(sid);
+                    tries += 1;
+                    if keys.contains(&key) || tries > TRIES_MAX {
+                        return Err(refuse(Reason::Conflict));
+                    }
+                    keys.push(key);
+                    continue;
+                }
+                // A refusal that changes nothing emits nothing: no commit.
+                Verdict::Refused(refusal) if decision.writes.is_empty() && decision.publish.is_empty() => {
+                    return Err(refusal);
+                }
+                Verdict::Refused(refusal) => Err(refusal),
+                Verdict::Granted(value) => Ok(value),
+            };
+            let commit = self.commit_of(&ask, &seen, now, decision.writes, decision.publish.clone());
+            match self.parts.store.commit(commit).await.map_err(store_unavailable)? {
+                CommitOutcome::Committed(committed) => {
+                    let published = self.published(decision.publish, committed.positions).await;
+                    return value.map(|value| Done {
+                        value,
+                        published,
+                        loaded,
+                    });
+                }
+                CommitOutcome::Conflict => {
+                    tries += 1;
+                    if tries > TRIES_MAX {
+                        return Err(refuse(Reason::Conflict));
+                    }
+                    self.pause(tries).await;
+                }
+                CommitOutcome::Fenced => return Err(refuse(Reason::Fenced)),
+                CommitOutcome::ClockSuspect { .. } => return Err(refuse(Reason::ClockSuspect)),
+            }
+        }
+    }
+
+    fn decide<T>(
+        &self,
+        ask: &Ask,
+        loaded: &Loaded,
+        seen: &Seen,
+        now: Millis,
+        decide: &mut impl FnMut(&Context<'_>, &Seen, &mut Entropy) -> Decision<Verdict<T>>,
+    ) -> Answer<Decision<Verdict<T>>> {
+        let refuse = |reason| Refusal::new(ask.stage, reason);
+        // An absent partition record is a loss, never a new partition.
+        let record = seen.partition().ok_or_else(|| refuse(Reason::Fenced))?;
+        let sequence = seen.sequence().ok_or_else(|| refuse(Reason::Fenced))?;
+        if record.incarnation != seen.incarnation {
+            return Err(refuse(Reason::Fenced));
+        }
+        if now.ms_since(seen.store_time).abs() > DELTA_MS {
+            return Err(refuse(Reason::ClockSuspect));
+        }
+        let tenant = match &ask.tenant {
+            AskTenant::Given(tenant) => tenant,
+            AskTenant::Known(id) => loaded
+                .view
+                .tenants
+                .get(id)
+                .ok_or_else(|| refuse(Reason::TenantUnknown))?,
+        };
+        let state = self.follower.of(ask.partition);
+        let guarded_now: BTreeSet<Arc<str>> = self.guarded_now();
+        let no_key = no_key();
+        let context = Context {
+            now,
+            partition: ask.partition,
+            incarnation: seen.incarnation,
+            record: &record,
+            sequence,
+            directory: &loaded.view,
+            tenant,
+            index: state.as_ref().map(|state| &state.index),
+            tail_is_fresh: state
+                .as_ref()
+                .is_some_and(|s| s.is_fresh(self.now(), self.config.staleness_ms)),
+            guarded_now: &guarded_now,
+            signing_key: loaded.ring.signing_key().unwrap_or(&no_key),
+        };
+        Ok(decide(&context, seen, &mut self.chance()))
+    }
+
+    fn commit_of(
+        &self,
+        ask: &Ask,
+        seen: &Seen,
+        now: Millis,
+        writes: Vec<(Key, curfew_core::stored::Write)>,
+        publish: Vec<Outgoing>,
+    ) -> Commit {
+        // The sequence is compared only where it is used: a refresh must not conflict with a revocation.
+        let numbers = writes.iter().any(|(key, _)| *key == Key::Sequence);
+        let expected = seen
+            .versions()
+            .filter(|(key, _)| numbers || **key != Key::Sequence)
+            .map(|(key, version)| (key.clone(), version))
+            .collect();
+        Commit {
+            partition: ask.partition,
+            incarnation: seen.incarnation,
+            now,
+            nonce: self.chance().draw(),
+            expected,
+            writes,
+            publish,
+        }
+    }
+
+    /// Where the published records lie; a store that is no log has its handler append them now.
+    async fn published(
+        &self,
+        outgoing: Vec<Outgoing>,
+        positions: Option<Vec<Vec<Position>>>,
+    ) -> Vec<Published> {
+        let mut published = Vec::with_capacity(outgoing.len());
+        let mut known = positions.map(Vec::into_iter);
+        for outgoing in outgoing {
+            let Some(id) = outgoing.record.event_id() else {
+                continue;
+            };
+            let (positions, level) = match &mut known {
+                Some(known) => (known.next().unwrap_or_default(), Level::Durable),
+                None => self.append(&outgoing).await,
+            };
+            published.push(Published { id, positions, level });
+        }
+        published
+    }
+
+    /// Appends one record wherever it belongs; the relay finishes what fails here.
+    pub(crate) async fn append(&self, outgoing: &Outgoing) -> (Vec<Position>, Level) {
+        let log = self.follower.log();
+        let targets: Vec<_> = if outgoing.wide {
+            log.all().collect()
+        } else {
+            vec![log.home_of(outgoing.home)]
+        };
+        let mut positions = Vec::with_capacity(targets.len());
+        for target in targets {
+            match self.parts.log.append(target, &outgoing.record).await {
+                Ok(position) => positions.push(position),
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "record stays in the outbox"
+                    );
+                    return (positions, Level::Stored);
+                }
+            }
+        }
+        (positions, Level::Durable)
+    }
+
+    async fn pause(&self, tries: u32) {
+        let most = 1_u64.checked_shl(tries).unwrap_or(PAUSE_MAX_MS).min(PAUSE_MAX_MS);
+        let [chance] = self.chance().draw::<1>();
+        let ms = most * u64::from(chance) / 255;
+        if ms == 0 {
+            tokio::task::yield_now().await;
+        } else {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+        }
+    }
+}
+
+#[expect(clippy::expect_used, reason = "a constant, valid text")]
+fn no_key() -> KeyId {
+    KeyId::new("none").expect("a constant is valid")
+}

@@ -1,0 +1,116 @@
+//! Reads Curfew's own signed tokens: parse, key, signature, issuer, time. Kind is the caller's matter.
+//!
+//! **Invariant:** nothing is believed before the signature; `exp` and marks are checked on every call.
+
+use std::sync::Arc;
+
+use curfew_core::access_token::TYP_ACCESS;
+use curfew_core::directory::Tenant;
+use curfew_core::refusal::{Reason, Refusal, Stage};
+use curfew_core::time::{LEEWAY_MS, Millis};
+use curfew_jose::{Jws, Limits, MalformedToken, SignatureRefused, numeric_date};
+
+use crate::answer::Answer;
+use crate::directory::Loaded;
+use crate::node::Authority;
+
+/// An authentic token of one of the tenants.
+#[derive(Debug)]
+pub(crate) struct Authentic {
+    pub(crate) jws: Jws,
+    pub(crate) kid: String,
+    pub(crate) tenant: Arc<Tenant>,
+    pub(crate) is_access: bool,
+}
+
+impl Authentic {
+    pub(crate) fn text(&self, claim: &str) -> Option<&str> {
+        self.jws.claims().get(claim)?.as_str()
+    }
+
+    pub(crate) fn instant(&self, claim: &str) -> Option<Millis> {
+        numeric_date(self.jws.claims(), claim)
+            .ok()
+            .flatten()
+            .map(Millis::from_unix_ms)
+    }
+
+    /// Whether its time is over, or has not come.
+    pub(crate) fn judge_time(&self, now: Millis, stage: Stage) -> Answer<()> {
+        let missing = |claim: &str| Refusal::new(stage, Reason::ClaimMissing).about(claim.to_owned());
+        let expires_at = self.instant("exp").ok_or_else(|| missing("exp"))?;
+        let issued_at = self.instant("iat").ok_or_else(|| missing("iat"))?;
+        if now.ms_since(expires_at) >= LEEWAY_MS {
+            return Err(Refusal::new(stage, Reason::TokenExpired));
+        }
+        if issued_at.ms_since(now) > LEEWAY_MS {
+            return Err(Refusal::new(stage, Reason::TokenNotYetValid));
+        }
+        Ok(())
+    }
+}
+
+impl Authority {
+    /// Reads a token of ours; its kind and time are not judged yet.
+    pub(crate) fn read_own(&self, loaded: &Loaded, token: &str, stage: Stage) -> Answer<Authentic> {
+        let refuse = |reason| Refusal::new(stage, reason);
+        let jws = Jws::parse(token, Limits::DEFAULT).map_err(|error| {
+            let reason = match error {
+                MalformedToken::Critical => Reason::CriticalHeader,
+                MalformedToken::AlgorithmNone
+                | MalformedToken::AlgorithmHmac
+                | MalformedToken::AlgorithmUnsupported
+                | MalformedToken::AlgorithmMissing => Reason::AlgorithmRefused,
+                MalformedToken::TooLarge { .. }
+                | MalformedToken::Segments { .. }
+                | MalformedToken::EmptySegment(_)
+                | MalformedToken::NotBase64Url(_)
+                | MalformedToken::Padded(_)
+                | MalformedToken::SpareBits(_)
+                | MalformedToken::Json { .. }
+                | MalformedToken::HeaderMember(_)
+                | MalformedToken::UnencodedPayload => Reason::TokenMalformed,
+            };
+            refuse(reason).about(error.to_string())
+        })?;
+        let kid = jws
+            .kid()
+            .ok_or_else(|| refuse(Reason::KeyUnknown).about("no kid"))?
+            .to_owned();
+        let key = loaded
+            .ring
+            .key_set()
+            .get(&kid)
+            .ok_or_else(|| refuse(Reason::KeyUnknown))?;
+        self.signatures
+            .verify_cached(key, &jws)
+            .map_err(|refused| match refused {
+                SignatureRefused::WrongAlgorithm(_) => refuse(Reason::AlgorithmRefused),
+                SignatureRefused::BadSignature => refuse(Reason::SignatureWrong),
+            })?;
+        let issuer = jws
+            .claims()
+            .get("iss")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default();
+        let spelled = |tenant: &&Arc<Tenant>| tenant.issuer_spellings.iter().any(|s| **s == *issuer);
+        let tenant = loaded
+            .view
+            .tenants
+            .values()
+            .find(spelled)
+            .ok_or_else(|| refuse(Reason::IssuerUnknown))?;
+        let names_tenant =
+            jws.claims().get("tid").and_then(serde_json::Value::as_str) == Some(&*tenant.id.to_string());
+        if !names_tenant {
+            return Err(refuse(Reason::ClaimMissing).about("tid"));
+        }
+        let is_access = jws.is_typ(TYP_ACCESS);
+        Ok(Authentic {
+            kid,
+            tenant: tenant.clone(),
+            is_access,
+            jws,
+        })
+    }
+}

@@ -1,0 +1,1 @@
+//! One node on the fakes, from bootstrap to refresh and revocation.

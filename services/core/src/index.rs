@@ -7,13 +7,18 @@
 //! exactly those that some record covers.
 //! **Invariant 14:** marks are found under (tenant, issuer entry) only.
 
+mod judge;
+mod layered;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::claims::{Claim, Claims, Link, Malformed};
+use crate::claims::{Claims, Malformed};
 use crate::cutoff::CutOff;
-use crate::ids::{Cause, IssuerId, RecordId, SessionId, TenantId, birth_in};
+use crate::ids::{Cause, IssuerId, RecordId, TenantId};
+use crate::index::judge::View;
+pub use crate::index::layered::LayeredIndex;
 use crate::record::{Criterion, Initiator, Revocation};
 use crate::time::Millis;
 
@@ -209,6 +214,18 @@ impl Index {
             .is_some_and(|shapes| shapes.iter().any(|shape| is_shape(&shape.claims, all_of)))
     }
 
+    fn has_claims(&self, tenant: TenantId, issuer: IssuerId, claims: &[Arc<str>]) -> bool {
+        self.issuers
+            .get(&(tenant, issuer))
+            .is_some_and(|shapes| shapes.iter().any(|shape| *shape.claims == *claims))
+    }
+
+    fn shapes(&self) -> impl Iterator<Item = (TenantId, IssuerId, &[Arc<str>])> {
+        self.issuers.iter().flat_map(|((tenant, issuer), shapes)| {
+            shapes.iter().map(|shape| (*tenant, *issuer, &*shape.claims))
+        })
+    }
+
     /// Joins one record.
     pub fn insert(&mut self, record: &Revocation) {
         self.insert_entry(Entry::of(record));
@@ -326,140 +343,6 @@ impl Index {
     }
 }
 
-impl Shape {
-    fn covered<T: Claims>(
-        &self,
-        view: &View<'_, T>,
-        look_ups: &mut usize,
-    ) -> Result<Option<Covering<'_>>, Malformed> {
-        if let [name] = &*self.claims {
-            // The common case allocates nothing: one claim, one text.
-            return match view.claim(name) {
-                None => Ok(None),
-                Some(Claim::Text(text)) => self.look_up(&text, view, look_ups),
-                Some(other) => {
-                    for text in other.texts(name)? {
-                        if let Some(covering) = self.look_up(&text, view, look_ups)? {
-                            return Ok(Some(covering));
-                        }
-                    }
-                    Ok(None)
-                }
-            };
-        }
-        let mut keys: Vec<Vec<Cow<'_, str>>> = vec![Vec::new()];
-        for name in &*self.claims {
-            let Some(claim) = view.claim(name) else {
-                return Ok(None);
-            };
-            let texts = claim.texts(name)?;
-            if keys.len().saturating_mul(texts.len()) > LOOK_UPS_MAX {
-                return Err(Malformed::TooManyLookUps { max: LOOK_UPS_MAX });
-            }
-            keys = keys
-                .iter()
-                .flat_map(|key| {
-                    texts
-                        .iter()
-                        .map(move |text| [key.as_slice(), &[text.clone()]].concat())
-                })
-                .collect();
-        }
-        for key in keys {
-            if let Some(covering) = self.look_up(&key_of(key.iter().map(|text| &**text)), view, look_ups)? {
-                return Ok(Some(covering));
-            }
-        }
-        Ok(None)
-    }
-
-    fn look_up<T: Claims>(
-        &self,
-        key: &str,
-        view: &View<'_, T>,
-        look_ups: &mut usize,
-    ) -> Result<Option<Covering<'_>>, Malformed> {
-        *look_ups += 1;
-        if *look_ups > LOOK_UPS_MAX {
-            return Err(Malformed::TooManyLookUps { max: LOOK_UPS_MAX });
-        }
-        let Some(marks) = self.marks.get(key) else {
-            return Ok(None);
-        };
-        if let Some(plain) = &marks.plain {
-            return Ok(Some(Covering {
-                winner: &plain.winner,
-                before: None,
-            }));
-        }
-        for cut in &marks.cuts {
-            let session = view.session();
-            if cut.cut_off.is_dead(view.instant(&cut.claim)?, session) {
-                return Ok(Some(Covering {
-                    winner: &cut.winner,
-                    before: Some(cut.cut_off.instant_for(session)),
-                }));
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// A token as one of its links sees it.
-struct View<'a, T> {
-    token: &'a T,
-    link: Option<&'a Link>,
-}
-
-impl<'a, T: Claims> View<'a, T> {
-    fn claim(&self, name: &str) -> Option<Claim<'a>> {
-        match (self.link, name) {
-            (Some(link), "client_id") => Some(Claim::text(&link.client_id)),
-            (Some(link), "gid") => Some(Claim::text(&link.gid)),
-            (Some(_) | None, _) => self.token.claim(name),
-        }
-    }
-
-    fn session(&self) -> Option<SessionId> {
-        match self.token.claim("sid") {
-            Some(Claim::Text(text)) => text.parse().ok(),
-            _ => None,
-        }
-    }
-
-    /// The instant that `before` compares: `None` is older than everything.
-    fn instant(&self, name: &str) -> Result<Option<Millis>, Malformed> {
-        let claim = match self.claim(name) {
-            None if name == "sid" => self.claim("gid"),
-            other => other,
-        };
-        let is_birth = matches!(name, "sid" | "gid" | "jti");
-        match claim {
-            None | Some(Claim::Null) => Ok(None),
-            Some(Claim::Text(text)) if is_birth => Ok(birth_in(&text)),
-            Some(_) if is_birth => Ok(None),
-            Some(Claim::Integer(seconds)) => Ok(Some(seconds_to_ms(seconds))),
-            Some(Claim::Number(seconds)) => Ok(Some(fraction_to_ms(seconds))),
-            Some(Claim::Text(_) | Claim::List(_) | Claim::Other) => Err(Malformed::claim(name)),
-        }
-    }
-}
-
-fn seconds_to_ms(seconds: i128) -> Millis {
-    let ms = seconds
-        .saturating_mul(1_000)
-        .clamp(i128::from(i64::MIN), i128::from(i64::MAX));
-    Millis::from_unix_ms(i64::try_from(ms).unwrap_or(i64::MAX))
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a float casts to the nearest i64, saturating, NaN to 0"
-)]
-fn fraction_to_ms(seconds: f64) -> Millis {
-    Millis::from_unix_ms((seconds * 1_000.0).floor() as i64)
-}
-
 fn is_shape(claims: &[Arc<str>], all_of: &[Criterion]) -> bool {
     claims.len() == all_of.len()
         && claims
@@ -505,83 +388,6 @@ fn criteria_of(claims: &[Arc<str>], key: &str) -> Vec<Criterion> {
         rest = tail;
     }
     criteria
-}
-
-/// An index that readers share: a large base and a small delta, so that a record costs little to add.
-///
-/// A token is covered iff the base or the delta covers it: both are unions of records.
-#[derive(Clone, Debug, Default)]
-pub struct LayeredIndex {
-    base: Arc<Index>,
-    delta: Arc<Index>,
-}
-
-/// The delta is folded into the base beyond this: at ~150 B an element, a copy of 150 kB a batch.
-const DELTA_LEN_MAX: usize = 1_024;
-
-impl LayeredIndex {
-    /// From one whole index, as after a snapshot.
-    #[must_use]
-    pub fn from_base(base: Index) -> Self {
-        Self {
-            base: Arc::new(base),
-            delta: Arc::default(),
-        }
-    }
-
-    /// The record that covers the token, if one does.
-    pub fn covered(
-        &self,
-        tenant: TenantId,
-        issuer: IssuerId,
-        token: &impl Claims,
-    ) -> Result<Option<Covering<'_>>, Malformed> {
-        match self.base.covered(tenant, issuer, token)? {
-            Some(covering) => Ok(Some(covering)),
-            None => self.delta.covered(tenant, issuer, token),
-        }
-    }
-
-    /// How many elements there are; one that lies in both layers counts twice until they are folded.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.base.len() + self.delta.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.base.is_empty() && self.delta.is_empty()
-    }
-
-    /// Joins one record. Readers that hold the old value keep it whole.
-    pub fn insert(&mut self, record: &Revocation) {
-        Arc::make_mut(&mut self.delta).insert(record);
-        if self.delta.len() > DELTA_LEN_MAX {
-            self.fold();
-        }
-    }
-
-    /// Drops what is over, by folding.
-    pub fn collect(&mut self, now: Millis) {
-        self.fold();
-        Arc::make_mut(&mut self.base).collect(now);
-    }
-
-    /// All elements as one index.
-    #[must_use]
-    pub fn flat(&self) -> Index {
-        let mut index = (*self.base).clone();
-        index.absorb(&self.delta);
-        index
-    }
-
-    fn fold(&mut self) {
-        if !self.delta.is_empty() {
-            let delta = std::mem::take(&mut self.delta);
-            Arc::make_mut(&mut self.base).absorb(&delta);
-        }
-    }
 }
 
 #[cfg(test)]

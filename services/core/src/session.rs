@@ -10,12 +10,14 @@ use crate::ids::{
 use crate::mac;
 use crate::place::Incarnation;
 use crate::secret::{GrantSecret, Salt};
-use crate::time::Millis;
+use crate::time::{COLLECT_AFTER_MS, Millis};
 
 /// Live grants of one client in one session (DESIGN section 3).
 pub const GRANTS_PER_CLIENT_MAX: usize = 8;
 /// Live grants in one session (DESIGN section 3).
 pub const GRANTS_MAX: usize = 64;
+/// Ended grants of which a row tells how they ended, beside those whose access tokens may be alive.
+pub const GRANTS_TOLD_MAX: usize = 8;
 /// Live sessions of one subject (DESIGN section 3).
 pub const SESSIONS_MAX: usize = 1_000;
 /// The largest `claims` of a session, in bytes of JSON.
@@ -175,9 +177,29 @@ impl Row {
     }
 
     /// Drops ended grants whose last access token has expired: the row does not grow with use.
+    ///
+    /// The few that ended last stay for a day, so that whoever holds their tokens is told the cause.
     pub fn forget_ended_grants(&mut self, now: Millis) {
+        let mut told: Vec<Millis> = self
+            .grants
+            .iter()
+            .filter_map(|grant| Some(grant.life.ending()?.at))
+            .collect();
+        told.sort_unstable();
+        let newest = told.len().checked_sub(GRANTS_TOLD_MAX).and_then(|n| told.get(n));
+        let since = now
+            .plus_ms(-COLLECT_AFTER_MS)
+            .max(newest.copied().unwrap_or_default());
+        self.grants.retain(|grant| {
+            let is_told = grant.life.ending().is_none_or(|ending| ending.at >= since);
+            is_told || grant.latest_expiry >= now
+        });
+    }
+
+    /// Drops living grants that time has ended; their tokens ended no later.
+    pub fn forget_expired_grants(&mut self, now: Millis) {
         self.grants
-            .retain(|grant| grant.life.is_alive() || grant.latest_expiry >= now);
+            .retain(|grant| !grant.life.is_alive() || grant.expires_at > now);
     }
 }
 

@@ -11,6 +11,7 @@ use crate::time::Millis;
 
 /// Marks that one gate may hold beside its cut-off.
 pub const GATE_MARKS_MAX: usize = 64;
+const GATE_SLACK_MS: i64 = 365 * 24 * 3_600_000;
 
 /// State and marks of one subject.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,6 +47,14 @@ impl Gate {
             cut_off_by: None,
             marks: Vec::new(),
             needed_until: Millis::ZERO,
+        }
+    }
+
+    /// Keeps it for a row that ends at `end`, and for a year of slack: subjects come back, and a gate
+    /// is rewritten seldom.
+    pub fn needed_for(&mut self, end: Millis) {
+        if self.needed_until < end {
+            self.needed_until = end.plus_ms(GATE_SLACK_MS);
         }
     }
 
@@ -155,6 +164,13 @@ impl Ledger {
     /// Forgets a session.
     pub fn remove(&mut self, sid: SessionId) {
         self.sessions.retain(|entry| entry.sid != sid);
+    }
+
+    /// When nothing of it matters any more: its last session is over, and its clock is past.
+    #[must_use]
+    pub fn needed_until(&self) -> Millis {
+        let sessions = self.sessions.iter().map(|entry| entry.expires_at);
+        sessions.fold(self.clock, Millis::max)
     }
 
     /// Forgets what time has ended.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use crate::access_token::AccessToken;
 use crate::decide::mint::{self, ProvenClient};
-use crate::decide::{Book, Context, Verdict};
+use crate::decide::{Book, Context, Halt, Verdict};
 use crate::ids::{Scope, SubjectId, SubjectKey};
 use crate::mac::Entropy;
 use crate::refusal::{Reason, Refusal, Stage};
-use crate::stored::{Decision, Key, Record, Write};
+use crate::stored::Decision;
 use crate::subject::Gate;
 
 /// What is asked.
@@ -38,19 +38,15 @@ pub fn app_token(
     let mut book = Book::new(context, entropy);
     match decide(&mut book, gate, request) {
         Ok(access) => book.close(Verdict::Granted(access)),
-        Err(verdict) => Decision::of(context.partition, verdict),
+        Err(halt) => Decision::of(context.partition, halt.into()),
     }
 }
 
-fn decide(
-    book: &mut Book<'_>,
-    gate: Option<&Gate>,
-    request: &Request,
-) -> Result<AccessToken, Verdict<AccessToken>> {
+fn decide(book: &mut Book<'_>, gate: Option<&Gate>, request: &Request) -> Result<AccessToken, Halt> {
     let context = book.context;
     let stage = Stage::Issuance;
-    let refuse = |reason| Verdict::Refused(Refusal::new(stage, reason));
-    let client = mint::client_is_alive(context, &request.client.id, stage).map_err(Verdict::Refused)?;
+    let refuse = |reason| Halt::Refused(Refusal::new(stage, reason));
+    let client = mint::client_is_alive(context, &request.client.id, stage)?;
     if !client.is_confidential() {
         return Err(refuse(Reason::ClientNotPermitted));
     }
@@ -61,11 +57,10 @@ fn decide(
         return Err(refuse(Reason::TenantDisabled));
     }
     let asked = request.resource.as_deref();
-    let resource =
-        mint::resource_for(context.directory, client, &[], asked, stage).map_err(Verdict::Refused)?;
+    let resource = mint::resource_for(context.directory, client, &[], asked, stage)?;
     let held = client.app_roles.get(&resource.id).map_or(&[][..], Vec::as_slice);
     if let Some(role) = request.roles.iter().find(|role| !held.contains(role)) {
-        return Err(Verdict::Refused(
+        return Err(Halt::Refused(
             Refusal::new(stage, Reason::RoleNotHeld).about(role.to_string()),
         ));
     }
@@ -85,7 +80,7 @@ fn decide(
             return Err(refuse(Reason::SubjectDisabled));
         }
         if let Some(second) = mint::release_from(context, gate) {
-            return Err(Verdict::NotBefore(second));
+            return Err(Halt::NotBefore(second));
         }
     }
     let key = request.client.key.clone();
@@ -105,12 +100,8 @@ fn decide(
         .is_some_and(|gate| gate.needed_until >= access.expires_at);
     if !is_kept {
         let mut gate = gate.unwrap_or_else(|| Gate::open(context.tenant.id, request.subject.clone()));
-        gate.needed_until = access.expires_at.plus_ms(365 * 24 * 3_600_000);
-        let until = gate.needed_until;
-        book.write(
-            Key::Gate(request.subject_key),
-            Write::until(Record::Gate(Arc::new(gate)), until),
-        );
+        gate.needed_for(access.expires_at);
+        book.write_gate(request.subject_key, gate);
     }
     Ok(access)
 }

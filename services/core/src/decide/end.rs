@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::decide::session_claims::SessionClaims;
 use crate::decide::{Book, Context, Draft, Motive, Verdict, mint};
 use crate::ids::{GrantId, RecordId, SessionId, SubjectId, SubjectKey};
 use crate::mac::Entropy;
@@ -12,7 +13,6 @@ use crate::refusal::{Reason, Refusal, Stage};
 use crate::session::{Ending, Row};
 use crate::stored::{Decision, Key, Record, Write};
 use crate::subject::{BEFORE_SID, Gate, Ledger, whole_subject};
-use crate::time::{DELTA_MS, Millis};
 
 /// What an ending did.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,10 +42,8 @@ pub fn end_session(
     };
     let mut row = row.clone();
     // An expired session may still have living access tokens, so it is ended like any other.
-    let ended = match (
-        row.life.ending(),
-        context.now >= row.expires_at && row.latest_expiry <= context.now,
-    ) {
+    let is_over = row.is_expired(context.now) && context.has_outlived_its_tokens(&row);
+    let ended = match (row.life.ending(), is_over) {
         (Some(ending), _) => Ended::Before(ending.clone()),
         (None, true) => Ended::Expired,
         (None, false) => match book.end_session(&mut row, subject_key, motive) {
@@ -57,7 +55,8 @@ pub fn end_session(
         if let Some(ledger) = ledger {
             let mut ledger = ledger.clone();
             ledger.remove(row.sid);
-            let until = row.expires_at;
+            // Its other sessions may live longer than this one would have.
+            let until = ledger.needed_until().max(row.expires_at);
             book.write(
                 Key::Ledger(subject_key),
                 Write::until(Record::Ledger(Arc::new(ledger)), until),
@@ -93,9 +92,12 @@ pub fn end_grant(
         return refuse(Reason::GrantUnknown);
     };
     let mut row = row.clone();
-    let ended = match (row.life.ending(), grant.life.ending()) {
-        (Some(ending), _) | (None, Some(ending)) => Ended::Before(ending.clone()),
-        (None, None) => match book.end_grant(&mut row, gid, subject_key, motive) {
+    let is_expired = row.is_expired(context.now) || grant.expires_at <= context.now;
+    let is_over = is_expired && context.has_outlived_its_tokens(&row);
+    let ended = match (row.life.ending(), grant.life.ending(), is_over) {
+        (Some(ending), _, _) | (None, Some(ending), _) => Ended::Before(ending.clone()),
+        (None, None, true) => Ended::Expired,
+        (None, None, false) => match book.end_grant(&mut row, gid, subject_key, motive) {
             Some(record) => Ended::Now(record),
             None => Ended::Expired,
         },
@@ -142,11 +144,7 @@ pub fn cut_off(
     match cut_off_in(&mut book, subject, spared, motive) {
         Err(refusal) => Decision::of(context.partition, Verdict::Refused(refusal)),
         Ok((gate, revocation)) => {
-            let until = gate.needed_until;
-            book.write(
-                Key::Gate(subject.key),
-                Write::until(Record::Gate(Arc::new(gate)), until),
-            );
+            book.write_gate(subject.key, gate);
             book.remember(context.tenant.id, motive.operation, result(&revocation));
             book.close(Verdict::Granted(revocation))
         }
@@ -160,12 +158,12 @@ fn spare(context: &Context<'_>, subject: Subject<'_>, row: Option<&Row>) -> Resu
         .ok_or_else(refusal)?;
     mint::row_is_alive(context, row, Stage::Request).map_err(|_| refusal())?;
     mint::gate_permits(subject.gate, row, Stage::Request).map_err(|_| refusal())?;
-    // Spared is only what no earlier record covers (Q1).
-    let session = Some(row.sid);
-    let is_dead = subject
-        .gate
-        .is_some_and(|gate| gate.cut_off.is_dead(Some(row.sid.birth()), session));
-    if is_dead { Err(refusal()) } else { Ok(()) }
+    // Spared is only what no earlier record covers (Q1), wherever that record lies.
+    let claims = SessionClaims::of_row(row, context.now);
+    match mint::coverage(context, subject.gate, &claims, Stage::Request)? {
+        None => Ok(()),
+        Some(_) => Err(refusal()),
+    }
 }
 
 /// The cut-off itself; the caller writes the gate that comes back.
@@ -188,14 +186,7 @@ pub(crate) fn cut_off_in(
     if gate.subject != *subject.subject || ledger.subject != *subject.subject || gate.tenant != tenant {
         return Err(Refusal::new(Stage::Request, Reason::SubjectMismatch));
     }
-    // Births of a lost suffix exceed the clock that was read, by at most six clock errors (Q24).
-    let opened = context.record.opened;
-    let floor = if opened == Millis::ZERO {
-        Millis::ZERO
-    } else {
-        opened.plus_ms(6 * DELTA_MS)
-    };
-    let cutoff = context.now.max(ledger.clock).max(floor).plus_ms(1);
+    let cutoff = context.narrow_instant(subject.subject, Some(&ledger), BEFORE_SID);
     let draft = Draft {
         issuer: tenant.own_issuer(),
         all_of: vec![whole_subject(subject.subject)],
@@ -212,7 +203,9 @@ pub(crate) fn cut_off_in(
     };
     let revocation = book.revoke(draft, motive);
     gate.keep(&revocation);
-    gate.needed_until = gate.needed_until.max(revocation.keep_until);
+    // Rows may stand behind a gate that was lost and is made anew here; they must stay dead.
+    gate.needed_for(context.now.plus_ms(context.tenant.session_life_max_ms));
+    gate.needed_for(revocation.keep_until);
     // The list is emptied, so that the cap never ends, or publishes, what is already dead (P26).
     ledger.clock = cutoff;
     ledger.sessions.retain(|entry| Some(entry.sid) == spared);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::access_token::{AccessToken, IdToken};
 use crate::decide::mint::{self, ProvenClient};
-use crate::decide::{Book, Context, Motive, Verdict, cause};
+use crate::decide::{Book, Context, Halt, Motive, Verdict, cause};
 use crate::directory::{AtCap, Client, Resource};
 use crate::ids::{GrantId, RecordId, Scope, SessionId, SubjectKey};
 use crate::mac::Entropy;
@@ -19,6 +19,9 @@ use crate::session::{GRANTS_MAX, GRANTS_PER_CLIENT_MAX, Grant, Life, Row};
 use crate::stored::Decision;
 use crate::subject::Gate;
 use crate::time::Millis;
+
+/// The generation that a grant begins with.
+const FIRST_GENERATION: u32 = 0;
 
 /// What is asked.
 #[derive(Clone, PartialEq, Debug)]
@@ -80,7 +83,7 @@ pub fn issue(
             }
             book.close(Verdict::Granted(issued))
         }
-        Err(verdict) => Decision::of(context.partition, verdict),
+        Err(halt) => Decision::of(context.partition, halt.into()),
     }
 }
 
@@ -90,28 +93,31 @@ fn decide(
     gate: Option<&Gate>,
     request: &Request,
     replay: Option<GrantId>,
-) -> Result<Issued, Verdict<Issued>> {
+) -> Result<Issued, Halt> {
     let context = book.context;
     let stage = Stage::Issuance;
-    let refuse = |reason| Verdict::Refused(Refusal::new(stage, reason));
+    let refuse = |reason| Halt::Refused(Refusal::new(stage, reason));
     let mut row = row.ok_or_else(|| refuse(Reason::SessionUnknown))?.clone();
-    mint::row_is_alive(context, &row, stage).map_err(Verdict::Refused)?;
-    mint::gate_permits(gate, &row, stage).map_err(Verdict::Refused)?;
-    let client = mint::client_is_alive(context, &request.client.id, stage).map_err(Verdict::Refused)?;
+    mint::row_is_alive(context, &row, stage)?;
+    mint::gate_permits(gate, &row, stage)?;
+    let client = mint::client_is_alive(context, &request.client.id, stage)?;
+    if client.is_confidential() && !request.client.is_authenticated {
+        return Err(refuse(Reason::ClientAuthenticationFailed));
+    }
     let asked = request.resource.as_deref();
-    let resource =
-        mint::resource_for(context.directory, client, &[], asked, stage).map_err(Verdict::Refused)?;
+    let resource = mint::resource_for(context.directory, client, &[], asked, stage)?;
     scopes_are_known(client, resource, &request.scopes)?;
     if mint::sign_in_again_at(context, &row.proof).is_some_and(|at| context.now >= at) {
         return Err(refuse(Reason::SignInFrequency));
     }
     if let Some(second) = gate.and_then(|gate| mint::release_from(context, gate)) {
-        return Err(Verdict::NotBefore(second));
+        return Err(Halt::NotBefore(second));
     }
 
     let (mut grant, ended) = match replay {
         Some(gid) => (
             row.grant(gid)
+                .filter(|grant| grant.client == request.client.id)
                 .cloned()
                 .ok_or_else(|| refuse(Reason::GrantUnknown))?,
             None,
@@ -147,8 +153,10 @@ fn decide(
         subject_key: request.subject_key,
         incarnation: context.incarnation,
         grant: grant.gid.low(),
-        generation: grant.generation,
-        salt: grant.salt(grant.generation),
+        // A retry gets what its first try made: of a grant that was refreshed since, never the token that
+        // lives now (P28).
+        generation: FIRST_GENERATION,
+        salt: grant.salt(FIRST_GENERATION),
     };
     let issued = Issued {
         refresh,
@@ -156,7 +164,7 @@ fn decide(
         id,
         scopes,
         grant_expires_at: grant.expires_at,
-        session_expires_at: row.expires_at,
+        session_expires_at: context.session_ends_at(&row),
         ended,
     };
     match row.grant_by_low_mut(grant.gid.low()) {
@@ -167,7 +175,7 @@ fn decide(
     Ok(issued)
 }
 
-fn scopes_are_known(client: &Client, resource: &Resource, asked: &[Scope]) -> Result<(), Verdict<Issued>> {
+fn scopes_are_known(client: &Client, resource: &Resource, asked: &[Scope]) -> Result<(), Halt> {
     let is_known = |scope: &Scope| {
         let of_resource =
             matches!(scope.as_str(), mint::OPENID | "offline_access") || resource.scopes.contains(scope);
@@ -175,7 +183,7 @@ fn scopes_are_known(client: &Client, resource: &Resource, asked: &[Scope]) -> Re
     };
     match asked.iter().find(|scope| !is_known(scope)) {
         None => Ok(()),
-        Some(scope) => Err(Verdict::Refused(
+        Some(scope) => Err(Halt::Refused(
             Refusal::new(Stage::Issuance, Reason::ScopeUnknown).about(scope.to_string()),
         )),
     }
@@ -207,7 +215,7 @@ fn new_grant(
         life: Life::Alive,
         expires_at,
         secret: GrantSecret::new(book.entropy.draw()),
-        generation: 0,
+        generation: FIRST_GENERATION,
         presented: None,
         rotated_at: Millis::ZERO,
         last_used: now,
@@ -222,8 +230,9 @@ fn make_room(
     book: &mut Book<'_>,
     row: &mut Row,
     request: &Request,
-) -> Result<Option<(GrantId, RecordId)>, Verdict<Issued>> {
-    row.forget_ended_grants(book.context.now);
+) -> Result<Option<(GrantId, RecordId)>, Halt> {
+    // What time has ended holds no place, and nobody ends it a second time.
+    row.forget_expired_grants(book.context.now);
     let of_client = row
         .live_grants()
         .filter(|grant| grant.client == request.client.id)
@@ -233,7 +242,7 @@ fn make_room(
         return Ok(None);
     }
     if book.context.tenant.at_cap == AtCap::Refuse {
-        return Err(Verdict::Refused(Refusal::new(Stage::Issuance, Reason::CapGrants)));
+        return Err(Halt::Refused(Refusal::new(Stage::Issuance, Reason::CapGrants)));
     }
     let longest = row
         .live_grants()

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::access_token::{AccessToken, Authority, IdToken};
 use crate::claims::Claims;
-use crate::decide::{Context, Verdict};
+use crate::decide::{Context, Halt};
 use crate::directory::{Client, DirectoryView, ORDINARY_LIFE_MS, Resource, UNDECLARED_LIFE_MAX_MS};
 use crate::ids::{GrantId, Scope, TokenId};
 use crate::index::Covering;
@@ -73,16 +73,16 @@ pub fn coverage(
 }
 
 /// What may not be minted yet, for something new: a cut-off that lies ahead is waited for.
-pub fn judge_new<T>(
+pub fn judge_new(
     context: &Context<'_>,
     gate: Option<&Gate>,
     token: &impl Claims,
     stage: Stage,
-) -> Result<(), Verdict<T>> {
-    match coverage(context, gate, token, stage).map_err(Verdict::Refused)? {
+) -> Result<(), Halt> {
+    match coverage(context, gate, token, stage)? {
         None => Ok(()),
-        Some((_, Some(before))) if before > context.now => Err(Verdict::NotBefore(before)),
-        Some((by, _)) => Err(Verdict::Refused(Refusal::new(stage, Reason::Revoked).by(by))),
+        Some((_, Some(before))) if before > context.now => Err(Halt::NotBefore(before)),
+        Some((by, _)) => Err(Halt::Refused(Refusal::new(stage, Reason::Revoked).by(by))),
     }
 }
 
@@ -107,10 +107,13 @@ pub fn gate_permits(gate: Option<&Gate>, row: &Row, stage: Stage) -> Result<(), 
     Ok(())
 }
 
-/// Whether the row is alive: not ended, not expired, not below the floor.
+/// Whether the row is alive: its tenant is, and it is not ended, not expired, not below the floor.
 pub fn row_is_alive(context: &Context<'_>, row: &Row, stage: Stage) -> Result<(), Refusal> {
     if row.tenant != context.tenant.id {
         return Err(Refusal::new(stage, Reason::SessionUnknown));
+    }
+    if !context.tenant.disables.is_empty() {
+        return Err(Refusal::new(stage, Reason::TenantDisabled));
     }
     if let Some(ending) = row.life.ending() {
         return Err(Refusal::new(stage, Reason::SessionEnded).about(format!("cause {}", ending.cause)));
@@ -118,7 +121,7 @@ pub fn row_is_alive(context: &Context<'_>, row: &Row, stage: Stage) -> Result<()
     if row.written_at < context.record.floor {
         return Err(Refusal::new(stage, Reason::FloorPassed));
     }
-    if context.now >= row.expires_at {
+    if context.now >= context.session_ends_at(row) {
         return Err(Refusal::new(stage, Reason::SessionExpired));
     }
     if context.now >= row.idle_expires_at() {
@@ -205,7 +208,7 @@ pub fn delegated(
         && context.tail_is_fresh
         && (grant.binding.is_some() || client.is_confidential());
     let bound = [
-        Some(row.expires_at),
+        Some(context.session_ends_at(row)),
         Some(grant.expires_at),
         sign_in_again_at(context, &grant.proof),
     ];
@@ -270,7 +273,10 @@ pub fn app_only(
 /// The ID token beside an access token of this grant.
 #[must_use]
 pub fn id_token(context: &Context<'_>, row: &Row, grant: &Grant, nonce: Option<Arc<str>>) -> IdToken {
-    let expires_at = context.now.plus_ms(ID_TOKEN_LIFE_MS).min(row.expires_at);
+    let expires_at = context
+        .now
+        .plus_ms(ID_TOKEN_LIFE_MS)
+        .min(context.session_ends_at(row));
     IdToken {
         issuer: issuer_of(context),
         subject: row.subject.clone(),

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use crate::claims::{Claim, Claims};
-use crate::decide::{Book, Context, Motive, Verdict, cause, mint};
+use crate::decide::session_claims::SessionClaims;
+use crate::decide::{Book, Context, Halt, Motive, Verdict, cause, mint};
 use crate::directory::AtCap;
 use crate::ids::{RecordId, SessionId, SubjectId, SubjectKey};
 use crate::mac::Entropy;
@@ -69,35 +69,6 @@ pub struct Opened {
     pub ended: Option<(SessionId, RecordId)>,
 }
 
-/// A session that does not exist yet, as the coverage function sees it.
-struct Unborn<'a> {
-    context: &'a Context<'a>,
-    request: &'a Request,
-    sid: SessionId,
-}
-
-impl Claims for Unborn<'_> {
-    fn claim(&self, name: &str) -> Option<Claim<'_>> {
-        match name {
-            "sid" => Some(Claim::Text(self.sid.to_string().into())),
-            "sub" | "oid" => Some(Claim::text(self.request.subject.as_str())),
-            "tid" => Some(Claim::Text(self.context.tenant.id.to_string().into())),
-            "idp" => self.request.idp.as_deref().map(Claim::text),
-            "deviceid" => self
-                .request
-                .device
-                .as_ref()
-                .map(|device| Claim::text(device.id.as_str())),
-            "acr" => self.request.proof.acr.as_deref().map(Claim::text),
-            "amr" => Some(Claim::list(&self.request.proof.amr)),
-            "auth_time" => Some(Claim::Integer(
-                self.request.proof.auth_time.seconds_floor().into(),
-            )),
-            _ => None,
-        }
-    }
-}
-
 /// Decides an opening. `result` forms the operation's remembered answer.
 pub fn open(
     context: &Context<'_>,
@@ -112,13 +83,13 @@ pub fn open(
             book.remember(context.tenant.id, request.operation, result(&opened));
             book.close(Verdict::Granted(opened))
         }
-        Err(verdict) => Decision::of(context.partition, verdict),
+        Err(halt) => Decision::of(context.partition, halt.into()),
     }
 }
 
-fn decide(book: &mut Book<'_>, read: Read<'_>, request: &Request) -> Result<Opened, Verdict<Opened>> {
+fn decide(book: &mut Book<'_>, read: Read<'_>, request: &Request) -> Result<Opened, Halt> {
     let context = book.context;
-    let refuse = |reason| Verdict::Refused(Refusal::new(Stage::PrimaryAuthentication, reason));
+    let refuse = |reason| Halt::Refused(Refusal::new(Stage::PrimaryAuthentication, reason));
     let tenant = context.tenant;
     if !tenant.disables.is_empty() {
         return Err(refuse(Reason::TenantDisabled));
@@ -139,17 +110,21 @@ fn decide(book: &mut Book<'_>, read: Read<'_>, request: &Request) -> Result<Open
     }
     // No node drives a subject's clock away: an opening waits until it is no more than δ ahead.
     if ledger.clock.ms_since(context.now) > DELTA_MS {
-        return Err(Verdict::NotBefore(ledger.clock.plus_ms(-DELTA_MS)));
+        return Err(Halt::NotBefore(ledger.clock.plus_ms(-DELTA_MS)));
     }
     let birth = context.now.max(ledger.clock);
     let sid = SessionId::new(birth, context.partition, book.entropy.draw());
     mint::judge_new(
         context,
         Some(&gate),
-        &Unborn {
-            context,
-            request,
+        &SessionClaims {
+            tenant: tenant.id,
             sid,
+            subject: &request.subject,
+            idp: request.idp.as_deref(),
+            device: request.device.as_ref().map(|device| &device.id),
+            proof: &request.proof,
+            now: context.now,
         },
         Stage::PrimaryAuthentication,
     )?;
@@ -211,13 +186,8 @@ fn write_subject(
     needed_until: Millis,
 ) {
     if is_new || gate.needed_until < needed_until {
-        // A year of slack: subjects come back, and a gate is rewritten seldom.
-        gate.needed_until = needed_until.plus_ms(365 * 24 * 3_600_000);
-        let until = gate.needed_until;
-        book.write(
-            Key::Gate(subject_key),
-            Write::until(Record::Gate(Arc::new(gate.clone())), until),
-        );
+        gate.needed_for(needed_until);
+        book.write_gate(subject_key, gate.clone());
     }
     let until = gate.needed_until;
     book.write(
@@ -232,25 +202,25 @@ fn make_room(
     ledger: &mut Ledger,
     read: Read<'_>,
     request: &Request,
-) -> Result<Option<(SessionId, RecordId)>, Verdict<Opened>> {
+) -> Result<Option<(SessionId, RecordId)>, Halt> {
     while ledger.sessions.len() >= SESSIONS_MAX {
-        if book.context.tenant.at_cap == AtCap::Refuse {
-            return Err(Verdict::Refused(Refusal::new(
-                Stage::PrimaryAuthentication,
-                Reason::CapSessions,
-            )));
-        }
         let Some(longest) = ledger.longest_unused() else {
             break;
         };
         let Some((sid, row)) = read.longest_unused.filter(|(sid, _)| *sid == longest) else {
-            return Err(Verdict::NeedsRow(longest));
+            return Err(Halt::NeedsRow(longest));
         };
         ledger.remove(sid);
         // What is over already, or was never there, publishes nothing: the ledger is a hint.
         let Some(row) = row.filter(|row| row.life.is_alive() && !row.is_expired(book.context.now)) else {
             continue;
         };
+        if book.context.tenant.at_cap == AtCap::Refuse {
+            return Err(Halt::Refused(Refusal::new(
+                Stage::PrimaryAuthentication,
+                Reason::CapSessions,
+            )));
+        }
         let mut row = row.clone();
         let motive = Motive::policy(cause::session_cap(), request.operation);
         let record = book.end_session(&mut row, request.subject_key, &motive);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::access_token::{AccessToken, IdToken};
 use crate::decide::mint::{self, ProvenClient};
-use crate::decide::{Book, Context, Motive, Verdict, cause};
+use crate::decide::{Book, Context, Halt, Motive, Verdict, cause};
 use crate::directory::{Activity, Client, Late, OnReuse, Window};
 use crate::ids::Scope;
 use crate::mac::Entropy;
@@ -119,39 +119,39 @@ pub fn refresh(
     match decide(&mut book, read, request) {
         Ok(refreshed) => book.close(Verdict::Granted(refreshed)),
         // Reuse writes and publishes; every other refusal has an empty book.
-        Err(verdict) => book.close(verdict),
+        Err(halt) => book.close(halt.into()),
     }
 }
 
-fn decide(book: &mut Book<'_>, read: Read<'_>, request: &Request) -> Result<Refreshed, Verdict<Refreshed>> {
+fn decide(book: &mut Book<'_>, read: Read<'_>, request: &Request) -> Result<Refreshed, Halt> {
     let context = book.context;
     let stage = Stage::SilentRenewal;
-    let refuse = |reason| Verdict::Refused(Refusal::new(stage, reason));
+    let refuse = |reason| Halt::Refused(Refusal::new(stage, reason));
     let token = &request.token;
     let is_present_incarnation = token.incarnation == context.incarnation;
 
     let Some(row) = read.row else {
-        return Err(Verdict::Refused(absent_row(context, read, token)));
+        return Err(Halt::Refused(absent_row(context, read, token)));
     };
     let Some(grant) = row.grant_by_low(token.grant) else {
+        mint::row_is_alive(context, row, stage)?;
         let reason = match is_present_incarnation {
-            false if row.life.is_alive() => Reason::RefreshRolledBack,
+            false => Reason::RefreshRolledBack,
             // An ended grant leaves its row when its last access token has expired, so absence is
             // ordinary here; what an alarm would cost is told in decision 0003.
-            true | false => Reason::GrantUnknown,
+            true => Reason::GrantUnknown,
         };
         return Err(refuse(reason));
     };
     if !grant.salt(token.generation).matches(&token.salt) {
-        return Err(Verdict::Refused(
+        return Err(Halt::Refused(
             Refusal::new(stage, Reason::RefreshImpossible).about("salt"),
         ));
     }
     let client = may_refresh(context, row, grant, read.gate, request)?;
     let scopes = narrowed(grant, &request.scopes)?;
     let asked = request.resource.as_deref();
-    let resource = mint::resource_for(context.directory, client, &grant.resources, asked, stage)
-        .map_err(Verdict::Refused)?;
+    let resource = mint::resource_for(context.directory, client, &grant.resources, asked, stage)?;
     let access = mint::delegated(
         context,
         row,
@@ -161,14 +161,14 @@ fn decide(book: &mut Book<'_>, read: Read<'_>, request: &Request) -> Result<Refr
         scopes.clone(),
         book.entropy,
     );
-    if let Some((by, _)) = mint::coverage(context, read.gate, &access, stage).map_err(Verdict::Refused)? {
-        return Err(Verdict::Refused(Refusal::new(stage, Reason::Revoked).by(by)));
+    if let Some((by, _)) = mint::coverage(context, read.gate, &access, stage)? {
+        return Err(Halt::Refused(Refusal::new(stage, Reason::Revoked).by(by)));
     }
     if access.expires_at <= context.now {
         return Err(refuse(Reason::GrantExpired));
     }
     if let Some(second) = read.gate.and_then(|gate| mint::release_from(context, gate)) {
-        return Err(Verdict::NotBefore(second));
+        return Err(Halt::NotBefore(second));
     }
 
     let presented = if token.generation == grant.generation {
@@ -193,7 +193,7 @@ fn decide(book: &mut Book<'_>, read: Read<'_>, request: &Request) -> Result<Refr
             return Err(reused(book, row, grant, token));
         }
         (Presented::Newer, _, _, _, true) => {
-            return Err(Verdict::Refused(
+            return Err(Halt::Refused(
                 Refusal::new(stage, Reason::RefreshImpossible).about("generation"),
             ));
         }
@@ -224,13 +224,13 @@ fn may_refresh<'d>(
     grant: &Grant,
     gate: Option<&Gate>,
     request: &Request,
-) -> Result<&'d Arc<Client>, Verdict<Refreshed>> {
+) -> Result<&'d Arc<Client>, Halt> {
     let stage = Stage::SilentRenewal;
-    let refuse = |reason| Verdict::Refused(Refusal::new(stage, reason));
+    let refuse = |reason| Halt::Refused(Refusal::new(stage, reason));
     if grant.client != request.client.id {
         return Err(refuse(Reason::ClientMismatch));
     }
-    let client = mint::client_is_alive(context, &grant.client, stage).map_err(Verdict::Refused)?;
+    let client = mint::client_is_alive(context, &grant.client, stage)?;
     if client.is_confidential() && !request.client.is_authenticated {
         return Err(refuse(Reason::ClientAuthenticationFailed));
     }
@@ -240,14 +240,11 @@ fn may_refresh<'d>(
         (Some(bound), Some(proven)) if bound != proven => return Err(refuse(Reason::BindingWrong)),
         (Some(_), Some(_)) => {}
     }
-    if !context.tenant.disables.is_empty() {
-        return Err(refuse(Reason::TenantDisabled));
-    }
-    mint::row_is_alive(context, row, stage).map_err(Verdict::Refused)?;
-    mint::gate_permits(gate, row, stage).map_err(Verdict::Refused)?;
+    mint::row_is_alive(context, row, stage)?;
+    mint::gate_permits(gate, row, stage)?;
     if let Some(ending) = grant.life.ending() {
         let refusal = Refusal::new(stage, Reason::GrantEnded).about(format!("cause {}", ending.cause));
-        return Err(Verdict::Refused(refusal));
+        return Err(Halt::Refused(refusal));
     }
     if context.now >= grant.expires_at {
         return Err(refuse(Reason::GrantExpired));
@@ -258,7 +255,7 @@ fn may_refresh<'d>(
     Ok(client)
 }
 
-fn narrowed(grant: &Grant, asked: &[Scope]) -> Result<Vec<Scope>, Verdict<Refreshed>> {
+fn narrowed(grant: &Grant, asked: &[Scope]) -> Result<Vec<Scope>, Halt> {
     if asked.is_empty() {
         return Ok(grant.scopes.clone());
     }
@@ -266,7 +263,7 @@ fn narrowed(grant: &Grant, asked: &[Scope]) -> Result<Vec<Scope>, Verdict<Refres
         None => Ok(asked.to_vec()),
         Some(scope) => {
             let refusal = Refusal::new(Stage::SilentRenewal, Reason::ScopeWidened).about(scope.to_string());
-            Err(Verdict::Refused(refusal))
+            Err(Halt::Refused(refusal))
         }
     }
 }
@@ -281,12 +278,13 @@ fn is_in_window(context: &Context<'_>, client: &Client, grant: &Grant) -> bool {
     match client.window.unwrap_or(default) {
         // The predecessor is the last one rotated exactly as long as nobody presented the successor.
         Window::UntilPresented => true,
-        Window::Time(ms) => context.now.ms_since(grant.rotated_at) < ms,
+        // A rotation by a faster clock lies ahead; in a strict window it must not count as recent.
+        Window::Time(ms) => ms > 0 && context.now.ms_since(grant.rotated_at) < ms,
     }
 }
 
 /// A superseded token: grant revoked (session, by policy), published, cause told.
-fn reused(book: &mut Book<'_>, row: &Row, grant: &Grant, token: &RefreshToken) -> Verdict<Refreshed> {
+fn reused(book: &mut Book<'_>, row: &Row, grant: &Grant, token: &RefreshToken) -> Halt {
     let mut row = row.clone();
     let motive = Motive::policy(cause::refresh_reused(), None);
     let record = match book.context.tenant.on_reuse {
@@ -295,7 +293,7 @@ fn reused(book: &mut Book<'_>, row: &Row, grant: &Grant, token: &RefreshToken) -
     };
     book.write_row(row);
     let refusal = Refusal::new(Stage::SilentRenewal, Reason::RefreshReused);
-    Verdict::Refused(match record {
+    Halt::Refused(match record {
         None => refusal,
         Some(record) => refusal.by(RevokedBy {
             record,
@@ -319,10 +317,10 @@ fn rotate(
     outcome: Outcome,
     mut access: AccessToken,
     scopes: Vec<Scope>,
-) -> Result<Refreshed, Verdict<Refreshed>> {
+) -> Result<Refreshed, Halt> {
     let context = book.context;
     let token = &request.token;
-    let exhausted = || Verdict::Refused(Refusal::new(Stage::SilentRenewal, Reason::GrantExpired));
+    let exhausted = || Halt::Refused(Refusal::new(Stage::SilentRenewal, Reason::GrantExpired));
     let mut row = row.clone();
     let mut next = grant.clone();
     match outcome {
@@ -376,7 +374,7 @@ fn rotate(
         id: has_openid.then(|| mint::id_token(context, &row, &next, None)),
         scopes,
         grant_expires_at: next.expires_at,
-        session_expires_at: row.expires_at,
+        session_expires_at: context.session_ends_at(&row),
         access,
     };
     if let Some(present) = row.grant_by_low_mut(token.grant) {

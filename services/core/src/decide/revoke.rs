@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::decide::end::Subject;
-use crate::decide::{Book, Context, Draft, Motive, Verdict};
+use crate::decide::{Book, Context, Draft, Motive, Verdict, in_whole_units};
 use crate::directory::{ForeignIssuer, WideMark};
 use crate::ids::{IssuerId, SessionId};
 use crate::index::SHAPES_MAX;
@@ -16,7 +16,7 @@ use crate::record::{Before, Criterion, JOSE_KID_CLAIM, Revocation, validate_crit
 use crate::refusal::{Reason, Refusal, Stage};
 use crate::stored::{Decision, Key, Record, Write};
 use crate::subject::{GATE_MARKS_MAX, Gate};
-use crate::time::{KEEP_SLACK_MS, Millis, WIDE_AHEAD_MS};
+use crate::time::{KEEP_SLACK_MS, WIDE_AHEAD_MS};
 
 /// The claim whose instant a cut-off compares.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,8 +60,7 @@ pub enum Home {
 /// Which home criteria for own tokens have; `Err`: why there can be none.
 pub fn home_of(all_of: &[Criterion], has_before: bool) -> Result<Home, Refusal> {
     let names = |claim: &str| all_of.iter().any(|criterion| &*criterion.claim == claim);
-    let invalid =
-        |why: &str| Err(Refusal::new(Stage::Request, Reason::CriteriaInvalid).about(why.to_owned()));
+    let invalid = |why: &str| Err(invalid(why));
     if let Err(error) = validate_criteria(all_of) {
         return invalid(&error.to_string());
     }
@@ -105,8 +104,8 @@ pub fn wide(
 /// The wide revocation itself, for decisions that do more in the same commit.
 pub(crate) fn wide_in(book: &mut Book<'_>, request: &Request) -> Result<Revocation, Refusal> {
     let context = book.context;
-    let invalid = |why: String| Refusal::new(Stage::Request, Reason::CriteriaInvalid).about(why);
-    validate_criteria(&request.all_of).map_err(|error| invalid(error.to_string()))?;
+    is_own_issuer(context, request)?;
+    validate_criteria(&request.all_of).map_err(|error| invalid(&error.to_string()))?;
     room_for_shape(context, request)?;
     let is_key = request
         .all_of
@@ -116,13 +115,13 @@ pub(crate) fn wide_in(book: &mut Book<'_>, request: &Request) -> Result<Revocati
         Cut::Plain => None,
         Cut::BeforeNow(_) if is_key => {
             return Err(invalid(
-                "a key is revoked at once and without `before`: whoever stole it chooses births".into(),
+                "a key is revoked at once and without `before`: whoever stole it chooses births",
             ));
         }
         // B lies ahead of every birth so far, whatever the clocks within their permitted error.
         Cut::BeforeNow(claim) => Some(Before {
             claim: claim.into(),
-            instant: context.now.plus_ms(WIDE_AHEAD_MS),
+            instant: in_whole_units(context.now.plus_ms(WIDE_AHEAD_MS), claim),
         }),
     };
     let draft = Draft {
@@ -136,7 +135,7 @@ pub(crate) fn wide_in(book: &mut Book<'_>, request: &Request) -> Result<Revocati
         row: None,
         scope: request.scope,
     };
-    let revocation = book.revoke(draft, &request.motive);
+    let revocation = published(book, draft, request)?;
     let longest = context
         .directory
         .tenants
@@ -171,31 +170,49 @@ pub fn narrow(
     result: impl FnOnce(&Revocation) -> Vec<u8>,
 ) -> Decision<Verdict<Revocation>> {
     let mut book = Book::new(context, entropy);
-    let refuse = |refusal| Decision::of(context.partition, Verdict::Refused(refusal));
+    match narrow_in(&mut book, subject, row, request) {
+        Err(refusal) => Decision::of(context.partition, Verdict::Refused(refusal)),
+        Ok(revocation) => {
+            book.remember(context.tenant.id, request.motive.operation, result(&revocation));
+            book.close(Verdict::Granted(revocation))
+        }
+    }
+}
+
+fn narrow_in(
+    book: &mut Book<'_>,
+    subject: Subject<'_>,
+    row: Option<SessionId>,
+    request: &Request,
+) -> Result<Revocation, Refusal> {
+    let context = book.context;
     let tenant = context.tenant.id;
+    is_own_issuer(context, request)?;
+    match home_of(&request.all_of, matches!(request.cut, Cut::BeforeNow(_)))? {
+        Home::Subject | Home::Session => {}
+        Home::Log | Home::Directory => return Err(invalid("no subject's gate is the home of these claims")),
+    }
+    let is_another = |c: &Criterion| &*c.claim == "oid" && *c.value != *subject.subject.as_str();
+    if request.all_of.iter().any(is_another) {
+        return Err(invalid("`oid` names another subject"));
+    }
     let mut gate = subject
         .gate
         .cloned()
         .unwrap_or_else(|| Gate::open(tenant, subject.subject.clone()));
     if gate.subject != *subject.subject || gate.tenant != tenant {
-        return refuse(Refusal::new(Stage::Request, Reason::SubjectMismatch));
+        return Err(Refusal::new(Stage::Request, Reason::SubjectMismatch));
     }
     if gate.marks.len() >= GATE_MARKS_MAX {
-        return refuse(Refusal::new(Stage::Request, Reason::CapMarks));
+        return Err(Refusal::new(Stage::Request, Reason::CapMarks));
     }
-    if let Err(refusal) = room_for_shape(context, request) {
-        return refuse(refusal);
-    }
+    room_for_shape(context, request)?;
     let before = match request.cut {
         Cut::Plain => None,
-        // Births of this subject are at most δ ahead of now; its clock says how far.
-        Cut::BeforeNow(claim) => {
-            let clock = subject.ledger.map_or(Millis::ZERO, |ledger| ledger.clock);
-            Some(Before {
-                claim: claim.into(),
-                instant: context.now.max(clock).plus_ms(1),
-            })
-        }
+        Cut::BeforeNow(claim) => Some(Before {
+            claim: claim.into(),
+            instant: context.narrow_instant(subject.subject, subject.ledger, claim),
+        }),
     };
     let draft = Draft {
         issuer: request.issuer,
@@ -208,16 +225,13 @@ pub fn narrow(
         row,
         scope: request.scope,
     };
-    let revocation = book.revoke(draft, &request.motive);
+    let revocation = published(book, draft, request)?;
     gate.keep(&revocation);
-    gate.needed_until = gate.needed_until.max(revocation.keep_until);
-    let until = gate.needed_until;
-    book.write(
-        Key::Gate(subject.key),
-        Write::until(Record::Gate(Arc::new(gate)), until),
-    );
-    book.remember(tenant, request.motive.operation, result(&revocation));
-    book.close(Verdict::Granted(revocation))
+    // Rows may stand behind a gate that was lost and is made anew here; what is marked must stay dead.
+    gate.needed_for(context.now.plus_ms(context.tenant.session_life_max_ms));
+    gate.needed_for(revocation.keep_until);
+    book.write_gate(subject.key, gate);
+    Ok(revocation)
 }
 
 /// Revokes one own access token by its `jti`: indexes hold it until it has expired, and no store.
@@ -228,6 +242,16 @@ pub fn log_only(
     result: impl FnOnce(&Revocation) -> Vec<u8>,
 ) -> Decision<Verdict<Revocation>> {
     let mut book = Book::new(context, entropy);
+    let refuse = |refusal| Decision::of(context.partition, Verdict::Refused(refusal));
+    let home = is_own_issuer(context, request).and_then(|()| home_of(&request.all_of, false));
+    match home {
+        Err(refusal) => return refuse(refusal),
+        Ok(Home::Log) => {}
+        // Anything else could be refreshed once the log has forgotten it (Q6).
+        Ok(Home::Subject | Home::Session | Home::Directory) => {
+            return refuse(invalid("only a single `jti` lives in the log alone"));
+        }
+    }
     let draft = Draft {
         issuer: request.issuer,
         all_of: request.all_of.clone(),
@@ -254,9 +278,11 @@ pub fn foreign(
 ) -> Decision<Verdict<Revocation>> {
     let mut book = Book::new(context, entropy);
     let refuse = |refusal| Decision::of(context.partition, Verdict::Refused(refusal));
-    let invalid = |why: String| Refusal::new(Stage::Request, Reason::CriteriaInvalid).about(why);
+    if issuer.tenant != context.tenant.id || issuer.id != request.issuer {
+        return refuse(Refusal::new(Stage::Request, Reason::IssuerEntryUnknown));
+    }
     if let Err(error) = validate_criteria(&request.all_of) {
-        return refuse(invalid(error.to_string()));
+        return refuse(invalid(&error.to_string()));
     }
     let is_carried = |criterion: &&Criterion| {
         &*criterion.claim == JOSE_KID_CLAIM || issuer.claims.contains(&criterion.claim)
@@ -275,13 +301,11 @@ pub fn foreign(
         .any(|criterion| &*criterion.claim == JOSE_KID_CLAIM);
     let before = match request.cut {
         Cut::Plain => None,
-        Cut::BeforeNow(_) if is_key => return refuse(invalid("a key is revoked without `before`".into())),
+        Cut::BeforeNow(_) if is_key => return refuse(invalid("a key is revoked without `before`")),
         // B is now: a foreign issuer does not wait for one that lies ahead (Q27).
         Cut::BeforeNow(claim) => {
             if !matches!(claim, "iat" | "auth_time") {
-                return refuse(invalid(
-                    "a foreign token's instant is `iat` or `auth_time`".into(),
-                ));
+                return refuse(invalid("a foreign token's instant is `iat` or `auth_time`"));
             }
             let error = if request.add_clock_error {
                 issuer.clock_error_ms
@@ -305,29 +329,47 @@ pub fn foreign(
         row: None,
         scope: request.scope,
     };
-    let revocation = book.revoke(draft, &request.motive);
+    let revocation = match published(&mut book, draft, request) {
+        Err(refusal) => return refuse(refusal),
+        Ok(revocation) => revocation,
+    };
     book.remember(context.tenant.id, request.motive.operation, result(&revocation));
     book.close(Verdict::Granted(revocation))
 }
 
 /// A new shape beyond the permitted number is refused when it is asked for.
 fn room_for_shape(context: &Context<'_>, request: &Request) -> Result<(), Refusal> {
+    let Some(index) = context.index else {
+        return Ok(());
+    };
     let mut all_of = request.all_of.clone();
     all_of.sort();
     let tenant = context.tenant.id;
-    let (present, shapes) = match context.index {
-        None => (false, 0),
-        Some(index) => {
-            let flat = index.flat();
-            (
-                flat.has_shape(tenant, request.issuer, &all_of),
-                flat.shapes_of(tenant),
-            )
-        }
-    };
-    if present || shapes < SHAPES_MAX {
+    if index.has_shape(tenant, request.issuer, &all_of) || index.shapes_of(tenant) < SHAPES_MAX {
         Ok(())
     } else {
         Err(Refusal::new(Stage::Request, Reason::TooManyShapes))
     }
+}
+
+/// A caller names its own tenant's issuer; foreign ones have a decision of their own (Q10).
+fn is_own_issuer(context: &Context<'_>, request: &Request) -> Result<(), Refusal> {
+    if request.issuer == context.tenant.id.own_issuer() {
+        Ok(())
+    } else {
+        Err(Refusal::new(Stage::Request, Reason::IssuerEntryUnknown))
+    }
+}
+
+/// Publishes a record that every reader accepts; a malformed one would freeze its partition.
+fn published(book: &mut Book<'_>, draft: Draft, request: &Request) -> Result<Revocation, Refusal> {
+    let revocation = book.revoke(draft, &request.motive);
+    revocation
+        .validate()
+        .map_err(|error| invalid(&error.to_string()))?;
+    Ok(revocation)
+}
+
+fn invalid(why: &str) -> Refusal {
+    Refusal::new(Stage::Request, Reason::CriteriaInvalid).about(why.to_owned())
 }

@@ -13,7 +13,8 @@ use crate::decide::{Book, Context, Motive, Verdict};
 use crate::ids::RecordId;
 use crate::mac::Entropy;
 use crate::record::{LogRecord, Outgoing, Revocation, SubjectChange, SubjectState};
-use crate::stored::{Decision, Key, Record, Write};
+use crate::refusal::{Reason, Refusal, Stage};
+use crate::stored::Decision;
 use crate::subject::Gate;
 
 /// What a change of state did.
@@ -49,7 +50,12 @@ pub fn change(
 ) -> Decision<Verdict<Changed>> {
     let mut book = Book::new(context, entropy);
     let tenant = context.tenant.id;
+    let is_another = |gate: &Gate| gate.subject != *subject.subject || gate.tenant != tenant;
     let (mut gate, cut_off) = match change {
+        Change::Enable if subject.gate.is_some_and(is_another) => {
+            let refusal = Refusal::new(Stage::Request, Reason::SubjectMismatch);
+            return Decision::of(context.partition, Verdict::Refused(refusal));
+        }
         Change::Enable => (
             subject
                 .gate
@@ -106,14 +112,7 @@ pub fn change(
         disables: gate.disables.clone(),
     };
     if changed.state.is_some() || changed.cut_off.is_some() {
-        // A disabled subject stays disabled for as long as the directory of people may name it.
-        let write = if gate.is_disabled() {
-            Write::put(Record::Gate(Arc::new(gate)))
-        } else {
-            let until = gate.needed_until;
-            Write::until(Record::Gate(Arc::new(gate)), until)
-        };
-        book.write(Key::Gate(subject.key), write);
+        book.write_gate(subject.key, gate);
     }
     book.remember(tenant, motive.operation, result(&changed));
     book.close(Verdict::Granted(changed))

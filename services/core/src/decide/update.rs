@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::decide::session_claims::SessionClaims;
 use crate::decide::{Book, Context, Verdict, mint};
 use crate::mac::Entropy;
 use crate::record::OperationRef;
@@ -41,13 +42,14 @@ pub fn update(
     gate: Option<&Gate>,
     request: &Request,
     entropy: &mut Entropy,
+    result: impl FnOnce() -> Vec<u8>,
 ) -> Decision<Verdict<Row>> {
     let mut book = Book::new(context, entropy);
     match decide(context, row, gate, request) {
         Err(refusal) => Decision::of(context.partition, Verdict::Refused(refusal)),
         Ok(row) => {
             book.write_row(row.clone());
-            book.remember(context.tenant.id, request.operation, row.sid.as_bytes().to_vec());
+            book.remember(context.tenant.id, request.operation, result());
             book.close(Verdict::Granted(row))
         }
     }
@@ -69,9 +71,9 @@ fn decide(
         .clone();
     mint::row_is_alive(context, &row, stage)?;
     mint::gate_permits(gate, &row, stage)?;
-    let is_cut_off = gate.is_some_and(|gate| gate.cut_off.is_dead(Some(row.sid.birth()), Some(row.sid)));
-    if is_cut_off {
-        return Err(Refusal::new(stage, Reason::Revoked));
+    let claims = SessionClaims::of_row(&row, context.now);
+    if let Some((by, _)) = mint::coverage(context, gate, &claims, stage)? {
+        return Err(Refusal::new(stage, Reason::Revoked).by(by));
     }
     if let Some(device) = &request.device {
         // A device cut-off is compared with tokens by id: a session does not change hands.

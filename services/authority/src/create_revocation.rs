@@ -87,9 +87,12 @@ pub struct Preview {
 type Found = (Option<RecordId>, Option<Millis>, Option<Revocation>);
 
 fn recall(seen: &Seen, tenant: TenantId, motive: &Motive) -> Option<Verdict<Found>> {
-    seen.recall(tenant, motive.operation, |remembered| match remembered {
-        Remembered::Revoked { record, before } => Some((Some(record), before, None)),
-        _ => None,
+    seen.recall(tenant, motive.operation, |remembered| {
+        if let Remembered::Revoked { record, before } = remembered {
+            Some((Some(record), before, None))
+        } else {
+            None
+        }
     })
 }
 

@@ -47,9 +47,12 @@ impl Authority {
         let done = self
             .transact(ask, |context, seen, entropy| {
                 let row = seen.row(sid);
-                let known = seen.recall(tenant, operation, |remembered| match remembered {
-                    Remembered::Session { .. } => row.as_deref().cloned(),
-                    _ => None,
+                let known = seen.recall(tenant, operation, |remembered| {
+                    if let Remembered::Session { .. } = remembered {
+                        row.as_deref().cloned()
+                    } else {
+                        None
+                    }
                 });
                 match known {
                     Some(verdict) => Decision::of(context.partition, verdict),

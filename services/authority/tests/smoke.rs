@@ -26,7 +26,11 @@ async fn a_session_gives_tokens_and_a_refresh_gives_their_successors() {
     let again = world.refresh("web", &tokens.refresh_token).await.unwrap();
     assert_eq!(again.refreshed.outcome, Outcome::Replayed);
     assert_eq!(first.refresh_token, again.refresh_token);
-    let explained = world.authority.explain(world.tenant, &first.access_token, None).await.unwrap();
+    let explained = world
+        .authority
+        .explain(world.tenant, &first.access_token, None)
+        .await
+        .unwrap();
     assert_eq!((explained.kind, explained.refused), (TokenKind::Access, None));
 }
 
@@ -37,13 +41,22 @@ async fn a_refresh_costs_one_read_and_one_commit_and_a_forgery_none() {
     let before = world.store.counts();
     let rotated = world.refresh("web", &tokens.refresh_token).await.unwrap();
     let after = world.store.counts();
-    assert_eq!((after.reads - before.reads, after.commits - before.commits), (1, 1));
+    assert_eq!(
+        (after.reads - before.reads, after.commits - before.commits),
+        (1, 1)
+    );
     let forged = rotated.refresh_token.replace("cfr_AQ", "cfr_Ag");
-    assert_eq!(world.refresh("web", &forged).await.unwrap_err().reason, Reason::TokenVersion);
+    assert_eq!(
+        world.refresh("web", &forged).await.unwrap_err().reason,
+        Reason::TokenVersion
+    );
     let mut forged = rotated.refresh_token.clone().into_bytes();
     forged[50] = if forged[50] == b'A' { b'B' } else { b'A' };
     let forged = String::from_utf8(forged).unwrap();
-    assert_eq!(world.refresh("web", &forged).await.unwrap_err().reason, Reason::TokenForged);
+    assert_eq!(
+        world.refresh("web", &forged).await.unwrap_err().reason,
+        Reason::TokenForged
+    );
     let counts = world.store.counts();
     assert_eq!((counts.reads, counts.commits), (after.reads, after.commits));
 }
@@ -71,14 +84,29 @@ async fn an_ended_session_refuses_refreshes_and_introspections_and_is_told_once(
     let session = world.open("alice").await;
     let tokens = world.issue(&session, "web").await;
     let motive = world.motive();
-    let ended = world.authority.end_session(world.tenant, session.row.sid, &motive).await.unwrap();
+    let ended = world
+        .authority
+        .end_session(world.tenant, session.row.sid, &motive)
+        .await
+        .unwrap();
     assert_eq!(ended.published.len(), 1);
-    let again = world.authority.end_session(world.tenant, session.row.sid, &world.motive()).await.unwrap();
+    let again = world
+        .authority
+        .end_session(world.tenant, session.row.sid, &world.motive())
+        .await
+        .unwrap();
     assert!(again.published.is_empty(), "what is over publishes nothing");
     let refused = world.refresh("web", &tokens.refresh_token).await.unwrap_err();
-    assert_eq!((refused.stage, refused.reason), (Stage::SilentRenewal, Reason::SessionEnded));
+    assert_eq!(
+        (refused.stage, refused.reason),
+        (Stage::SilentRenewal, Reason::SessionEnded)
+    );
     world.hear().await;
-    let seen = world.authority.introspect(world.tenant, &tokens.access_token).await.unwrap();
+    let seen = world
+        .authority
+        .introspect(world.tenant, &tokens.access_token)
+        .await
+        .unwrap();
     assert_eq!(seen.why.unwrap().reason, Reason::TokenRevoked);
 }
 
@@ -99,7 +127,10 @@ async fn p21_a_retry_of_a_cut_off_knows_its_own_work_and_spares_what_was_born_si
     let retried = world.authority.create_revocation(request).await.unwrap();
     assert_eq!(retried.record, first.record);
     assert!(retried.published.is_empty());
-    assert_eq!(world.refresh("web", &old.refresh_token).await.unwrap_err().reason, Reason::Revoked);
+    assert_eq!(
+        world.refresh("web", &old.refresh_token).await.unwrap_err().reason,
+        Reason::Revoked
+    );
     world.refresh("web", &new.refresh_token).await.unwrap();
 }
 
@@ -111,7 +142,10 @@ async fn other_content_under_one_request_id_is_refused() {
     let again = world.try_open("alice", operation).await.unwrap();
     let mut other = operation;
     other.request_hash = [0; 32];
-    assert_eq!(world.try_open("alice", other).await.unwrap_err().reason, Reason::RequestIdReused);
+    assert_eq!(
+        world.try_open("alice", other).await.unwrap_err().reason,
+        Reason::RequestIdReused
+    );
     assert!(again.published.is_empty());
 }
 
@@ -142,13 +176,27 @@ async fn callers_are_known_by_app_tokens_and_judged_by_their_record() {
         })
         .await
         .unwrap();
-    let identity = world.authority.authenticate(&Credentials::Bearer(token.access_token)).await.unwrap();
+    let identity = world
+        .authority
+        .authenticate(&Credentials::Bearer(token.access_token))
+        .await
+        .unwrap();
     assert_eq!((identity.id, identity.roles.len()), (id.clone(), 6));
-    let wrong = Credentials::Secret { id, secret: secret + "x" };
-    assert_eq!(world.authority.authenticate(&wrong).await.unwrap_err().reason, Reason::CallerUnknown);
+    let wrong = Credentials::Secret {
+        id,
+        secret: secret + "x",
+    };
+    assert_eq!(
+        world.authority.authenticate(&wrong).await.unwrap_err().reason,
+        Reason::CallerUnknown
+    );
     // A token for an API is no credential of a caller.
     let tokens = world.issue(&world.open("alice").await, "web").await;
-    let refused = world.authority.authenticate(&Credentials::Bearer(tokens.access_token)).await.unwrap_err();
+    let refused = world
+        .authority
+        .authenticate(&Credentials::Bearer(tokens.access_token))
+        .await
+        .unwrap_err();
     assert_eq!(refused.reason, Reason::AudienceWrong);
     let _ = proof_of("web");
 }

@@ -1,5 +1,9 @@
 //! One authority on the fakes: a tenant, clients, two APIs, a clock of its own.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part of the world")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses its part of the world"
+)]
 
 use std::sync::Arc;
 
@@ -48,15 +52,34 @@ impl World {
         let authority = Authority::new(parts, Config::embedded("https://id.example", "test"), identity);
         authority.bootstrap().await.unwrap();
         let tenant = TenantId::from_bytes([0x11; 16]);
-        authority.create_tenant(tenant_named(tenant, "acme"), None).await.unwrap();
+        authority
+            .create_tenant(tenant_named(tenant, "acme"), None)
+            .await
+            .unwrap();
         for name in ["orders", "files"] {
-            authority.create_resource(resource(tenant, name), None).await.unwrap();
+            authority
+                .create_resource(resource(tenant, name), None)
+                .await
+                .unwrap();
         }
-        authority.create_client(client(tenant, "web", ClientAuthMethod::Secret), None).await.unwrap();
-        authority.create_client(client(tenant, "spa", ClientAuthMethod::None), None).await.unwrap();
+        authority
+            .create_client(client(tenant, "web", ClientAuthMethod::Secret), None)
+            .await
+            .unwrap();
+        authority
+            .create_client(client(tenant, "spa", ClientAuthMethod::None), None)
+            .await
+            .unwrap();
         authority.beat_once().await;
         authority.catch_up().await.unwrap();
-        Self { authority, clock, store, log, tenant, next: 1.into() }
+        Self {
+            authority,
+            clock,
+            store,
+            log,
+            tenant,
+            next: 1.into(),
+        }
     }
 
     pub fn operation(&self) -> OperationRef {
@@ -81,7 +104,11 @@ impl World {
         let request = CreateSessionRequest {
             tenant: self.tenant,
             subject: SubjectId::new(subject).unwrap(),
-            proof: Proof { auth_time: self.clock.now().wall, acr: None, amr: vec!["pwd".into()] },
+            proof: Proof {
+                auth_time: self.clock.now().wall,
+                acr: None,
+                amr: vec!["pwd".into()],
+            },
             idp: None,
             idp_session_id: None,
             device: None,
@@ -135,7 +162,11 @@ impl World {
 }
 
 pub fn proof_of(client: &str) -> ClientProof {
-    if client == "web" { ClientProof::Secret(SECRET.to_owned()) } else { ClientProof::None }
+    if client == "web" {
+        ClientProof::Secret(SECRET.to_owned())
+    } else {
+        ClientProof::None
+    }
 }
 
 pub fn tenant_named(id: TenantId, name: &str) -> Tenant {
@@ -159,7 +190,10 @@ pub fn resource(tenant: TenantId, name: &str) -> Resource {
         tenant,
         id: ResourceId::new(name).unwrap(),
         audience: format!("https://{name}.example").into(),
-        scopes: vec![Scope::new(&format!("{name}.read")).unwrap(), Scope::new(&format!("{name}.write")).unwrap()],
+        scopes: vec![
+            Scope::new(&format!("{name}.read")).unwrap(),
+            Scope::new(&format!("{name}.write")).unwrap(),
+        ],
         roles: vec![Scope::new("Reader").unwrap()],
         guarded: false,
         access_token_life_ms: None,
@@ -179,7 +213,11 @@ pub fn client(tenant: TenantId, name: &str, auth_method: ClientAuthMethod) -> Cl
         id: ClientId::new(name).unwrap(),
         display_name: name.into(),
         auth_method,
-        secrets: if auth_method == ClientAuthMethod::Secret { vec![secret] } else { Vec::new() },
+        secrets: if auth_method == ClientAuthMethod::Secret {
+            vec![secret]
+        } else {
+            Vec::new()
+        },
         jwks: None,
         certificates: Vec::new(),
         disables: Vec::new(),
@@ -191,7 +229,11 @@ pub fn client(tenant: TenantId, name: &str, auth_method: ClientAuthMethod) -> Cl
         grant_life_ms: None,
         scopes: Vec::new(),
         resources: Vec::new(),
-        app_roles: [(ResourceId::new("orders").unwrap(), vec![Scope::new("Reader").unwrap()])].into(),
+        app_roles: [(
+            ResourceId::new("orders").unwrap(),
+            vec![Scope::new("Reader").unwrap()],
+        )]
+        .into(),
         redirect_uris: Vec::new(),
     }
 }

@@ -54,7 +54,10 @@ impl fmt::Display for Why {
 
 impl DecodeError {
     pub(crate) fn new(path: &str, why: Why) -> Self {
-        Self { path: path.to_owned(), why }
+        Self {
+            path: path.to_owned(),
+            why,
+        }
     }
 
     pub(crate) fn missing(path: &str) -> Self {
@@ -62,11 +65,21 @@ impl DecodeError {
     }
 
     pub(crate) fn unknown(path: &str, value: impl fmt::Display) -> Self {
-        Self::new(path, Why::Unknown { value: value.to_string() })
+        Self::new(
+            path,
+            Why::Unknown {
+                value: value.to_string(),
+            },
+        )
     }
 
     pub(crate) fn invalid(path: &str, reason: impl fmt::Display) -> Self {
-        Self::new(path, Why::Invalid { reason: reason.to_string() })
+        Self::new(
+            path,
+            Why::Invalid {
+                reason: reason.to_string(),
+            },
+        )
     }
 
     /// The same failure, seen from the message that holds this one.

@@ -6,10 +6,10 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use curfew_core::ids::OperationId;
 use curfew_core::ids::{GrantId, InvalidId, SessionId};
 use curfew_core::place::{Incarnation, LogIdentity, PARTITIONS, Partition};
 use curfew_core::record::OperationRef;
-use curfew_core::ids::OperationId;
 use curfew_core::time::Millis;
 
 use crate::error::{DecodeError, Why};
@@ -21,13 +21,20 @@ pub(crate) fn fixed<const K: usize>(bytes: &[u8], path: &str) -> Decoded<[u8; K]
     if bytes.is_empty() {
         return Err(DecodeError::missing(path));
     }
-    let wrong = Why::Length { expected: K, found: bytes.len() };
+    let wrong = Why::Length {
+        expected: K,
+        found: bytes.len(),
+    };
     bytes.try_into().map_err(|_| DecodeError::new(path, wrong))
 }
 
 /// `K` bytes, or none.
 pub(crate) fn optional<const K: usize>(bytes: &[u8], path: &str) -> Decoded<Option<[u8; K]>> {
-    if bytes.is_empty() { Ok(None) } else { fixed(bytes, path).map(Some) }
+    if bytes.is_empty() {
+        Ok(None)
+    } else {
+        fixed(bytes, path).map(Some)
+    }
 }
 
 /// A repeated id.
@@ -36,7 +43,11 @@ pub(crate) fn each<T, U>(
     path: &str,
     decode: impl Fn(T, &str) -> Decoded<U>,
 ) -> Decoded<Vec<U>> {
-    items.into_iter().enumerate().map(|(n, item)| decode(item, &format!("{path}[{n}]"))).collect()
+    items
+        .into_iter()
+        .enumerate()
+        .map(|(n, item)| decode(item, &format!("{path}[{n}]")))
+        .collect()
 }
 
 /// A repeated message: its fields are named below its place.
@@ -45,15 +56,13 @@ pub(crate) fn each_message<T, U>(
     path: &str,
     decode: impl Fn(T) -> Decoded<U>,
 ) -> Decoded<Vec<U>> {
-    each(items, path, |item, place| decode(item).map_err(|error| error.under(place)))
+    each(items, path, |item, place| {
+        decode(item).map_err(|error| error.under(place))
+    })
 }
 
 /// A message that must be there.
-pub(crate) fn message<T, U>(
-    item: Option<T>,
-    path: &str,
-    decode: impl FnOnce(T) -> Decoded<U>,
-) -> Decoded<U> {
+pub(crate) fn message<T, U>(item: Option<T>, path: &str, decode: impl FnOnce(T) -> Decoded<U>) -> Decoded<U> {
     let item = item.ok_or_else(|| DecodeError::missing(path))?;
     decode(item).map_err(|error| error.under(path))
 }
@@ -64,7 +73,8 @@ pub(crate) fn optional_message<T, U>(
     path: &str,
     decode: impl FnOnce(T) -> Decoded<U>,
 ) -> Decoded<Option<U>> {
-    item.map(|item| decode(item).map_err(|error| error.under(path))).transpose()
+    item.map(|item| decode(item).map_err(|error| error.under(path)))
+        .transpose()
 }
 
 /// A 16-byte random id.
@@ -156,7 +166,9 @@ pub(crate) fn optional_incarnation(bytes: &[u8], path: &str) -> Decoded<Option<I
 }
 
 pub(crate) fn bytes_of(incarnation: Option<Incarnation>) -> Vec<u8> {
-    incarnation.map(|incarnation| incarnation.0.to_vec()).unwrap_or_default()
+    incarnation
+        .map(|incarnation| incarnation.0.to_vec())
+        .unwrap_or_default()
 }
 
 pub(crate) fn partition(number: u32, path: &str) -> Decoded<Partition> {
@@ -195,5 +207,7 @@ pub(crate) fn operation(id: &[u8], hash: &[u8]) -> Decoded<Option<OperationRef>>
 }
 
 pub(crate) fn operation_bytes(operation: Option<&OperationRef>) -> (Vec<u8>, Vec<u8>) {
-    operation.map(|o| (o.id.as_bytes().to_vec(), o.request_hash.to_vec())).unwrap_or_default()
+    operation
+        .map(|o| (o.id.as_bytes().to_vec(), o.request_hash.to_vec()))
+        .unwrap_or_default()
 }

@@ -15,16 +15,26 @@ pub fn decode_key(bytes: &[u8]) -> Option<Key> {
         (b'p', []) => Some(Key::Partition),
         (b'q', []) => Some(Key::Sequence),
         (b'k', []) => Some(Key::Checkpoint),
-        (b's', _) => SessionId::from_bytes(rest.try_into().ok()?).ok().map(Key::Session),
+        (b's', _) => SessionId::from_bytes(rest.try_into().ok()?)
+            .ok()
+            .map(Key::Session),
         (b'g', _) => rest.try_into().ok().map(|key| Key::Gate(SubjectKey(key))),
         (b'l', _) => rest.try_into().ok().map(|key| Key::Ledger(SubjectKey(key))),
-        (b't', _) => SessionId::from_bytes(rest.try_into().ok()?).ok().map(Key::Tombstone),
+        (b't', _) => SessionId::from_bytes(rest.try_into().ok()?)
+            .ok()
+            .map(Key::Tombstone),
         (b'o', _) => {
             let (tenant, id) = tenant_and(rest)?;
-            Some(Key::Operation(tenant, OperationId::from_bytes(id.try_into().ok()?)))
+            Some(Key::Operation(
+                tenant,
+                OperationId::from_bytes(id.try_into().ok()?),
+            ))
         }
         (b'u', [kind, hash @ ..]) => Some(Key::SingleUse(single_use_kind(*kind)?, hash.try_into().ok()?)),
-        (b'x', _) => rest.try_into().ok().map(|id| Key::Outbox(RecordId::from_bytes(id))),
+        (b'x', _) => rest
+            .try_into()
+            .ok()
+            .map(|id| Key::Outbox(RecordId::from_bytes(id))),
         (b'd', [kind, rest @ ..]) => directory_key(*kind, rest),
         _ => None,
     }
@@ -35,15 +45,23 @@ fn directory_key(kind: u8, rest: &[u8]) -> Option<Key> {
         (b'v', []) => Some(Key::DirectoryVersion),
         (b'i', []) => Some(Key::LogIdentity),
         (b'l', []) => Some(Key::Lifetimes),
-        (b'w', _) => rest.try_into().ok().map(|id| Key::WideMark(RecordId::from_bytes(id))),
-        (b't', _) => rest.try_into().ok().map(|id| Key::Tenant(TenantId::from_bytes(id))),
+        (b'w', _) => rest
+            .try_into()
+            .ok()
+            .map(|id| Key::WideMark(RecordId::from_bytes(id))),
+        (b't', _) => rest
+            .try_into()
+            .ok()
+            .map(|id| Key::Tenant(TenantId::from_bytes(id))),
         (b'c', _) => {
             let (tenant, id) = tenant_and(rest)?;
             ClientId::new(text(id)?).ok().map(|id| Key::Client(tenant, id))
         }
         (b'r', _) => {
             let (tenant, id) = tenant_and(rest)?;
-            ResourceId::new(text(id)?).ok().map(|id| Key::Resource(tenant, id))
+            ResourceId::new(text(id)?)
+                .ok()
+                .map(|id| Key::Resource(tenant, id))
         }
         (b'f', _) => {
             let (tenant, id) = tenant_and(rest)?;

@@ -13,6 +13,8 @@ mod log;
 mod record;
 mod revocation;
 mod snapshot;
+#[cfg(test)]
+mod strategies;
 
 pub use error::{DecodeError, Why};
 pub use key::decode_key;

@@ -26,14 +26,18 @@ use crate::revocation::{decode_revocation, encode_revocation};
 #[must_use]
 pub fn encode_log(record: &LogRecord) -> Vec<u8> {
     let (kind, body) = match record {
-        LogRecord::Revocation(revocation) => {
-            (log::Kind::Revocation, Body::Revocation(encode_revocation(revocation)))
+        LogRecord::Revocation(revocation) => (
+            log::Kind::Revocation,
+            Body::Revocation(encode_revocation(revocation)),
+        ),
+        LogRecord::Heartbeat(heartbeat) => {
+            (log::Kind::Heartbeat, Body::Heartbeat(encode_heartbeat(heartbeat)))
         }
-        LogRecord::Heartbeat(heartbeat) => (log::Kind::Heartbeat, Body::Heartbeat(encode_heartbeat(heartbeat))),
         LogRecord::SubjectState(state) => (log::Kind::SubjectState, Body::SubjectState(encode_state(state))),
-        LogRecord::Directory(change) => {
-            (log::Kind::DirectoryRecord, Body::DirectoryRecord(encode_directory(change)))
-        }
+        LogRecord::Directory(change) => (
+            log::Kind::DirectoryRecord,
+            Body::DirectoryRecord(encode_directory(change)),
+        ),
         LogRecord::Skip(skip) => (log::Kind::Skip, Body::Skip(encode_skip(skip))),
         LogRecord::Unknown(unknown) => return unknown.raw.to_vec(),
     };
@@ -52,7 +56,10 @@ pub fn encode_log(record: &LogRecord) -> Vec<u8> {
 #[must_use]
 pub fn decode_log(bytes: &[u8]) -> LogRecord {
     read(bytes).unwrap_or_else(|error| {
-        LogRecord::Unknown(UnknownRecord { raw: bytes.into(), why: error.to_string().into() })
+        LogRecord::Unknown(UnknownRecord {
+            raw: bytes.into(),
+            why: error.to_string().into(),
+        })
     })
 }
 
@@ -72,18 +79,18 @@ fn read(bytes: &[u8]) -> Decoded<LogRecord> {
         (log::Kind::Revocation, Some(Body::Revocation(revocation))) => decode_revocation(revocation)
             .map(|revocation| LogRecord::Revocation(Arc::new(revocation)))
             .map_err(|error| error.under("revocation")),
-        (log::Kind::Heartbeat, Some(Body::Heartbeat(heartbeat))) => {
-            decode_heartbeat(heartbeat).map(LogRecord::Heartbeat).map_err(|error| error.under("heartbeat"))
-        }
+        (log::Kind::Heartbeat, Some(Body::Heartbeat(heartbeat))) => decode_heartbeat(heartbeat)
+            .map(LogRecord::Heartbeat)
+            .map_err(|error| error.under("heartbeat")),
         (log::Kind::SubjectState, Some(Body::SubjectState(state))) => decode_state(state)
             .map(|state| LogRecord::SubjectState(Arc::new(state)))
             .map_err(|error| error.under("subject_state")),
         (log::Kind::DirectoryRecord, Some(Body::DirectoryRecord(change))) => decode_directory(change)
             .map(|change| LogRecord::Directory(Arc::new(change)))
             .map_err(|error| error.under("directory_record")),
-        (log::Kind::Skip, Some(Body::Skip(skip))) => {
-            decode_skip(skip).map(LogRecord::Skip).map_err(|error| error.under("skip"))
-        }
+        (log::Kind::Skip, Some(Body::Skip(skip))) => decode_skip(skip)
+            .map(LogRecord::Skip)
+            .map_err(|error| error.under("skip")),
         (log::Kind::Unspecified, _) => Err(DecodeError::missing("kind")),
         (
             log::Kind::Revocation
@@ -93,9 +100,10 @@ fn read(bytes: &[u8]) -> Decoded<LogRecord> {
             | log::Kind::Skip,
             None,
         ) => Err(DecodeError::missing("body")),
-        (kind, Some(_)) => {
-            Err(DecodeError::invalid("body", format_args!("not the one that {} names", kind.as_str_name())))
-        }
+        (kind, Some(_)) => Err(DecodeError::invalid(
+            "body",
+            format_args!("not the one that {} names", kind.as_str_name()),
+        )),
     }
 }
 
@@ -119,13 +127,21 @@ fn decode_heartbeat(heartbeat: log::Heartbeat) -> Decoded<Heartbeat> {
     let names = ["log_id", "partitions", "store_partitions"];
     Ok(Heartbeat {
         id: id(&heartbeat.id, "id", RecordId::from_bytes)?,
-        log: log_identity(&heartbeat.log_id, heartbeat.partitions, Some(heartbeat.store_partitions), names)?,
+        log: log_identity(
+            &heartbeat.log_id,
+            heartbeat.partitions,
+            Some(heartbeat.store_partitions),
+            names,
+        )?,
         stamp: ms(heartbeat.stamp_ms),
         emitter: heartbeat.emitter.into(),
         interval_ms: heartbeat.interval_ms,
         previous: optional_message(heartbeat.previous, "previous", |previous| {
             let id = id(&previous.id, "id", RecordId::from_bytes)?;
-            Ok(PreviousHeartbeat { id, records_between: previous.records_between })
+            Ok(PreviousHeartbeat {
+                id,
+                records_between: previous.records_between,
+            })
         })?,
     })
 }
@@ -167,9 +183,9 @@ fn decode_state(state: log::SubjectState) -> Decoded<SubjectState> {
         incarnation: optional_incarnation(&state.incarnation, "incarnation")?,
         change: message(state.change, "change", |change| match change {
             log::subject_state::Change::Disable(log::Disable {}) => Ok(SubjectChange::Disable),
-            log::subject_state::Change::Enable(enable) => {
-                Ok(SubjectChange::Enable { lifts: ids(&enable.lifts, "lifts", RecordId::from_bytes)? })
-            }
+            log::subject_state::Change::Enable(enable) => Ok(SubjectChange::Enable {
+                lifts: ids(&enable.lifts, "lifts", RecordId::from_bytes)?,
+            }),
         })?,
         decided_at: ms(state.decided_at_ms),
         cause: text(&state.cause, "cause")?,

@@ -47,7 +47,11 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
         Record::RingKey(record) => Body::Key(directory_parts::encode_key(record)),
         Record::Lease(record) => Body::Lease(directory_parts::encode_lease(record)),
     };
-    row::Record { schema: SCHEMA, body: Some(body) }.encode_to_vec()
+    row::Record {
+        schema: SCHEMA,
+        body: Some(body),
+    }
+    .encode_to_vec()
 }
 
 /// The stored record that these bytes are.
@@ -61,22 +65,43 @@ pub fn decode_record(bytes: &[u8]) -> Decoded<Record> {
     match record.body.ok_or_else(|| DecodeError::missing("body"))? {
         Body::Partition(body) => read(body, "partition", partition::decode_partition, Record::Partition),
         Body::Sequence(body) => Ok(Record::Sequence(body.last)),
-        Body::Checkpoint(body) => read(body, "checkpoint", partition::decode_checkpoint, Record::Checkpoint),
+        Body::Checkpoint(body) => read(
+            body,
+            "checkpoint",
+            partition::decode_checkpoint,
+            Record::Checkpoint,
+        ),
         Body::Session(body) => shared(body, "session", session::decode_session, Record::Session),
         Body::Gate(body) => shared(body, "gate", subject::decode_gate, Record::Gate),
         Body::Ledger(body) => shared(body, "ledger", subject::decode_ledger, Record::Ledger),
         Body::Tombstone(body) => read(body, "tombstone", subject::decode_tombstone, Record::Tombstone),
         Body::Operation(body) => read(body, "operation", partition::decode_operation, Record::Operation),
-        Body::SingleUseItem(body) => {
-            read(body, "single_use_item", partition::decode_single_use, Record::SingleUse)
-        }
+        Body::SingleUseItem(body) => read(
+            body,
+            "single_use_item",
+            partition::decode_single_use,
+            Record::SingleUse,
+        ),
         Body::OutboxEntry(body) => read(body, "outbox_entry", partition::decode_outbox, Record::Outbox),
         Body::DirectoryVersion(_) => Ok(Record::DirectoryVersion),
-        Body::LogIdentity(body) => {
-            read(body, "log_identity", partition::decode_log_identity, Record::LogIdentity)
-        }
-        Body::Lifetimes(body) => read(body, "lifetimes", directory_parts::decode_lifetimes, Record::Lifetimes),
-        Body::WideMark(body) => shared(body, "wide_mark", directory_parts::decode_wide_mark, Record::WideMark),
+        Body::LogIdentity(body) => read(
+            body,
+            "log_identity",
+            partition::decode_log_identity,
+            Record::LogIdentity,
+        ),
+        Body::Lifetimes(body) => read(
+            body,
+            "lifetimes",
+            directory_parts::decode_lifetimes,
+            Record::Lifetimes,
+        ),
+        Body::WideMark(body) => shared(
+            body,
+            "wide_mark",
+            directory_parts::decode_wide_mark,
+            Record::WideMark,
+        ),
         Body::Tenant(body) => shared(body, "tenant", directory::decode_tenant, Record::Tenant),
         Body::Client(body) => shared(body, "client", directory::decode_client, Record::Client),
         Body::Resource(body) => shared(body, "resource", directory::decode_resource, Record::Resource),

@@ -50,7 +50,10 @@ pub(crate) fn decode_revocation(record: log::Revocation) -> Decoded<Revocation> 
         tenant: id(&record.tenant, "tenant", TenantId::from_bytes)?,
         issuer: id(&record.issuer, "issuer", IssuerId::from_bytes)?,
         all_of: decode_criteria(record.all_of),
-        before: record.before.map(|before| Before { claim: before.claim.into(), instant: ms(before.instant_ms) }),
+        before: record.before.map(|before| Before {
+            claim: before.claim.into(),
+            instant: ms(before.instant_ms),
+        }),
         except: each(&record.except, "except", |sid, place| session_id(sid, place))?,
         keep_until: ms(record.keep_until_ms),
         decided_at: ms(record.decided_at_ms),
@@ -61,17 +64,20 @@ pub(crate) fn decode_revocation(record: log::Revocation) -> Decoded<Revocation> 
         sequence: record.sequence,
         incarnation: optional_incarnation(&record.incarnation, "incarnation")?,
         subject_key: optional(&record.subject_key, "subject_key")?.map(SubjectKey),
-        row: if record.sid.is_empty() { None } else { Some(session_id(&record.sid, "sid")?) },
+        row: if record.sid.is_empty() {
+            None
+        } else {
+            Some(session_id(&record.sid, "sid")?)
+        },
         scope: record.scope.into(),
         correlation_id: optional_text(record.correlation_id),
     };
     revocation.validate().map_err(|error| {
         use curfew_core::record::InvalidRecord as Invalid;
         let path = match error {
-            Invalid::Empty
-            | Invalid::TooManyCriteria
-            | Invalid::Unsorted
-            | Invalid::EmptyCriterion => "all_of",
+            Invalid::Empty | Invalid::TooManyCriteria | Invalid::Unsorted | Invalid::EmptyCriterion => {
+                "all_of"
+            }
             Invalid::ExceptWithoutBefore | Invalid::TooManyExceptions => "except",
             Invalid::KeyWithBefore | Invalid::TooFarAhead | Invalid::BeforeClaim { .. } => "before",
         };
@@ -81,12 +87,21 @@ pub(crate) fn decode_revocation(record: log::Revocation) -> Decoded<Revocation> 
 }
 
 pub(crate) fn encode_criteria(all_of: &[Criterion]) -> Vec<log::ClaimMatch> {
-    let encode = |c: &Criterion| log::ClaimMatch { claim: c.claim.to_string(), value: c.value.to_string() };
+    let encode = |c: &Criterion| log::ClaimMatch {
+        claim: c.claim.to_string(),
+        value: c.value.to_string(),
+    };
     all_of.iter().map(encode).collect()
 }
 
 pub(crate) fn decode_criteria(all_of: Vec<log::ClaimMatch>) -> Vec<Criterion> {
-    all_of.into_iter().map(|c| Criterion { claim: c.claim.into(), value: c.value.into() }).collect()
+    all_of
+        .into_iter()
+        .map(|c| Criterion {
+            claim: c.claim.into(),
+            value: c.value.into(),
+        })
+        .collect()
 }
 
 pub(crate) const fn encode_initiator(initiator: Initiator) -> log::Initiator {

@@ -113,3 +113,68 @@ impl SnapshotSum {
         (self.count, sha256(&self.fed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::strategies;
+
+    proptest! {
+        #[test]
+        fn every_entry_round_trips(entry in strategies::entry()) {
+            prop_assert_eq!(decode_entry(encode_entry(&entry)).unwrap(), entry);
+        }
+
+        #[test]
+        fn a_snapshot_covers_what_its_index_covers(records in proptest::collection::vec(strategies::revocation(), 0..8)) {
+            let (mut index, mut copy) = (curfew_core::index::Index::default(), curfew_core::index::Index::default());
+            records.iter().for_each(|record| index.insert(record));
+            for entry in index.entries() {
+                copy.insert_entry(decode_entry(encode_entry(&entry)).unwrap());
+            }
+            prop_assert_eq!(copy, index);
+        }
+    }
+
+    #[test]
+    fn an_entry_is_refused_by_the_name_of_its_field() {
+        let record = curfew_ports::testing::samples::sample_revocation(1);
+        let refused = |change: &dyn Fn(&mut feed::SnapshotEntry)| {
+            let mut entry = encode_entry(&Entry::of(&record));
+            change(&mut entry);
+            decode_entry(entry).unwrap_err().to_string()
+        };
+        assert_eq!(refused(&|e| e.element = None), "field `element` is missing");
+        assert_eq!(refused(&|e| e.winner_id.clear()), "field `winner_id` is missing");
+        assert_eq!(
+            refused(&|e| e.all_of.clear()),
+            "field `all_of` is invalid: `all_of` is empty"
+        );
+        let cut = feed::Cut {
+            claim: "jti".to_owned(),
+            ..Default::default()
+        };
+        let unknown = Some(Element::Cut(cut));
+        assert_eq!(
+            refused(&|e| e.element = unknown.clone()),
+            "field `element.claim` has the unknown value jti"
+        );
+    }
+
+    #[test]
+    fn a_sum_tells_a_lost_a_changed_and_a_swapped_frame() {
+        let (a, b) = (RecordId::from_bytes([1; 16]), RecordId::from_bytes([2; 16]));
+        let sum = |frames: &[RecordId]| {
+            let mut sum = SnapshotSum::default();
+            frames.iter().for_each(|id| sum.entry(*id, ms(5)));
+            sum.raw(b"raw");
+            sum.end()
+        };
+        assert_eq!(sum(&[a, b]), sum(&[a, b]));
+        assert_eq!(sum(&[a, b]).0, 3);
+        assert_ne!(sum(&[a, b]), sum(&[b, a]));
+        assert_ne!(sum(&[a, b]), sum(&[a]));
+    }
+}

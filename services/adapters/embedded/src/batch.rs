@@ -87,7 +87,9 @@ impl<'t> Batch<'t> {
         }
         // Only a clock that is behind is suspect: the engine knows no time but its newest record's.
         if self.newest.ms_since(job.now) > DELTA_MS {
-            return Ok(CommitOutcome::ClockSuspect { store_time: self.newest });
+            return Ok(CommitOutcome::ClockSuspect {
+                store_time: self.newest,
+            });
         }
         for (place, version) in &job.expected {
             if self.version_at(place)? != *version {
@@ -114,11 +116,14 @@ impl<'t> Batch<'t> {
     fn write(&mut self, place: &[u8], version: Version, record: Option<&NewRecord>) -> Result<(), Fault> {
         self.is_dirty = true;
         self.records_written += 1;
-        let collect_at = record.and_then(|record| record.collect_at).map_or(NEVER, Millis::as_unix_ms);
+        let collect_at = record
+            .and_then(|record| record.collect_at)
+            .map_or(NEVER, Millis::as_unix_ms);
         let before = match record {
-            Some(record) => {
-                self.tables.records.insert(place, pack(version, collect_at, &record.bytes).as_slice())?
-            }
+            Some(record) => self
+                .tables
+                .records
+                .insert(place, pack(version, collect_at, &record.bytes).as_slice())?,
             None => self.tables.records.remove(place)?,
         };
         let collected_before = match &before {
@@ -142,7 +147,9 @@ impl<'t> Batch<'t> {
         if published.wide {
             identity.all().map(append).collect()
         } else {
-            std::iter::once(identity.home_of(published.home)).map(append).collect()
+            std::iter::once(identity.home_of(published.home))
+                .map(append)
+                .collect()
         }
     }
 
@@ -154,9 +161,14 @@ impl<'t> Batch<'t> {
         let (start, end) = bounds_of(&self.tables.bounds, partition.0)?;
         let entry = [self.now.as_unix_ms().to_be_bytes().as_slice(), envelope].concat();
         self.tables.log.insert((partition.0, end), entry.as_slice())?;
-        let next = end.checked_add(1).ok_or_else(|| Fault::new("a log partition has no offset left"))?;
+        let next = end
+            .checked_add(1)
+            .ok_or_else(|| Fault::new("a log partition has no offset left"))?;
         self.tables.bounds.insert(partition.0, (start, next))?;
-        Ok(Position { partition, offset: end })
+        Ok(Position {
+            partition,
+            offset: end,
+        })
     }
 
     pub(crate) fn new_incarnation(&mut self, incarnation: Incarnation) -> Result<Incarnation, Fault> {

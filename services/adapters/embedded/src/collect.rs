@@ -62,7 +62,11 @@ fn first_retained(
 ) -> Result<u64, Fault> {
     let (start, end) = bounds_of(&tables.bounds, partition.0)?;
     let mut retained = start;
-    for entry in tables.log.range((partition.0, start)..(partition.0, end))?.take(max) {
+    for entry in tables
+        .log
+        .range((partition.0, start)..(partition.0, end))?
+        .take(max)
+    {
         let (key, value) = entry?;
         let (at, _) = unpack_entry(value.value())?;
         if at > now && key.value().1 == start {

@@ -44,13 +44,26 @@ impl FileDisk {
         if !dir.is_dir() {
             make_private_dir(dir).map_err(io("the directory"))?;
         }
-        let lock = private().create(true).truncate(false).open(dir.join("lock")).map_err(io("the lock"))?;
+        let lock = private()
+            .create(true)
+            .truncate(false)
+            .open(dir.join("lock"))
+            .map_err(io("the lock"))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { dir: dir.to_owned() }),
-            Err(TryLockError::Error(source)) => return Err(OpenError::Io { what: "the lock", source }),
+            Err(TryLockError::Error(source)) => {
+                return Err(OpenError::Io {
+                    what: "the lock",
+                    source,
+                });
+            }
         }
-        Ok(Self { dir: dir.to_owned(), has_failed_to_sync: Arc::default(), _lock: lock })
+        Ok(Self {
+            dir: dir.to_owned(),
+            has_failed_to_sync: Arc::default(),
+            _lock: lock,
+        })
     }
 
     /// A failed fsync may leave pages that the kernel takes for written and the disk never had. They
@@ -75,15 +88,22 @@ impl Disk for FileDisk {
         // A file whose name is lost with the power would take everything with it.
         sync_dir(&self.dir)?;
         let backend = FileBackend::new(file).map_err(io::Error::other)?;
-        Ok(Box::new(WatchedFile { backend, has_failed_to_sync: self.has_failed_to_sync.clone() }))
+        Ok(Box::new(WatchedFile {
+            backend,
+            has_failed_to_sync: self.has_failed_to_sync.clone(),
+        }))
     }
 
     fn has_room(&self) -> bool {
         let path = self.dir.join("probe");
-        let probe = private().create(true).truncate(true).open(&path).and_then(|mut file| {
-            file.write_all(&vec![0x5a; PROBE_BYTES])?;
-            file.sync_all()
-        });
+        let probe = private()
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .and_then(|mut file| {
+                file.write_all(&vec![0x5a; PROBE_BYTES])?;
+                file.sync_all()
+            });
         let removed = fs::remove_file(&path);
         probe.and(removed).is_ok()
     }
@@ -111,7 +131,11 @@ fn private() -> OpenOptions {
 
 fn sync_dir(dir: &Path) -> io::Result<()> {
     // Only Unix can sync a directory; elsewhere the file system's own journal must do.
-    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+    if cfg!(unix) {
+        File::open(dir)?.sync_all()
+    } else {
+        Ok(())
+    }
 }
 
 /// redb's own file, without its lock (ours is on the directory), that remembers a failed fsync.
@@ -135,7 +159,9 @@ impl StorageBackend for WatchedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.backend.sync_data().inspect_err(|_| self.has_failed_to_sync.store(true, Ordering::SeqCst))
+        self.backend
+            .sync_data()
+            .inspect_err(|_| self.has_failed_to_sync.store(true, Ordering::SeqCst))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

@@ -17,11 +17,17 @@ pub(crate) struct Fault {
 
 impl Fault {
     pub(crate) fn new(why: &str) -> Self {
-        Self { why: why.into(), is_full: false }
+        Self {
+            why: why.into(),
+            is_full: false,
+        }
     }
 
     pub(crate) fn full() -> Self {
-        Self { why: "no room was left at the last try".into(), is_full: true }
+        Self {
+            why: "no room was left at the last try".into(),
+            is_full: true,
+        }
     }
 
     pub(crate) fn closed() -> Self {
@@ -30,14 +36,22 @@ impl Fault {
 
     pub(crate) fn of_store(self, what: &'static str) -> StoreError {
         if self.is_full {
-            StoreError::Full { source: Box::new(self) }
+            StoreError::Full {
+                source: Box::new(self),
+            }
         } else {
-            StoreError::Unavailable { what, source: Box::new(self) }
+            StoreError::Unavailable {
+                what,
+                source: Box::new(self),
+            }
         }
     }
 
     pub(crate) fn of_log(self, what: &'static str) -> LogError {
-        LogError::Unavailable { what, source: Box::new(self) }
+        LogError::Unavailable {
+            what,
+            source: Box::new(self),
+        }
     }
 }
 
@@ -47,7 +61,10 @@ impl From<std::io::Error> for Fault {
             error.kind(),
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
         );
-        Self { why: error.to_string().into(), is_full: full }
+        Self {
+            why: error.to_string().into(),
+            is_full: full,
+        }
     }
 }
 

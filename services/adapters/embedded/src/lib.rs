@@ -66,9 +66,20 @@ impl Embedded {
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
         let (shared, writer) = Writer::open(disk, options, queue)?;
         let run = || writer.run();
-        let thread = std::thread::Builder::new().name("curfew-embedded".to_owned()).spawn(run);
-        let thread = thread.map_err(|source| OpenError::Io { what: "the writer thread", source })?;
-        Ok(Self { inner: Arc::new(Inner { shared, requests: Some(requests), writer: Some(thread) }) })
+        let thread = std::thread::Builder::new()
+            .name("curfew-embedded".to_owned())
+            .spawn(run);
+        let thread = thread.map_err(|source| OpenError::Io {
+            what: "the writer thread",
+            source,
+        })?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                shared,
+                requests: Some(requests),
+                writer: Some(thread),
+            }),
+        })
     }
 
     /// Whether it can do its work; readiness shows it.
@@ -101,7 +112,13 @@ impl Embedded {
     /// Drops what lies before an offset, whatever its age. For contract tests: no rule trims so.
     #[doc(hidden)]
     pub async fn trim_for_tests(&self, partition: LogPartition, before: u64) -> Result<(), StoreError> {
-        let answer = self.ask(|reply| Request::Trim { partition, before, reply }).await;
+        let answer = self
+            .ask(|reply| Request::Trim {
+                partition,
+                before,
+                reply,
+            })
+            .await;
         answer.map_err(|fault| fault.of_store("trim"))
     }
 
@@ -111,7 +128,9 @@ impl Embedded {
         make: impl FnOnce(oneshot::Sender<Result<T, Fault>>) -> Request,
     ) -> Result<T, Fault> {
         let (reply, answer) = oneshot::channel();
-        let Some(requests) = &self.inner.requests else { return Err(Fault::closed()) };
+        let Some(requests) = &self.inner.requests else {
+            return Err(Fault::closed());
+        };
         requests.send(make(reply)).await.map_err(|_| Fault::closed())?;
         answer.await.map_err(|_| Fault::closed())?
     }
@@ -126,7 +145,10 @@ impl Embedded {
             return result;
         }
         self.ask(|reply| Request::Reopen { reply }).await?;
-        self.inner.shared.with_database(&read).unwrap_or_else(|| Err(Fault::closed()))
+        self.inner
+            .shared
+            .with_database(&read)
+            .unwrap_or_else(|| Err(Fault::closed()))
     }
 }
 

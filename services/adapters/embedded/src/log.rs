@@ -25,15 +25,26 @@ impl Log for Embedded {
             return Err(LogError::NoSuchPartition(partition));
         }
         let envelope = encode_log(record);
-        let answer = self.ask(|reply| Request::Append { partition, envelope, reply }).await;
+        let answer = self
+            .ask(|reply| Request::Append {
+                partition,
+                envelope,
+                reply,
+            })
+            .await;
         answer.map_err(|fault| fault.of_log("append"))
     }
 
     async fn bounds(&self) -> Result<Vec<Bounds>, LogError> {
         let identity = self.inner.shared.identity;
-        let found = self.reading(|database| all_bounds(&database.begin_read()?, identity)).await;
+        let found = self
+            .reading(|database| all_bounds(&database.begin_read()?, identity))
+            .await;
         let found = found.map_err(|fault| fault.of_log("bounds"))?;
-        Ok(found.into_iter().map(|(start, end)| Bounds { start, end }).collect())
+        Ok(found
+            .into_iter()
+            .map(|(start, end)| Bounds { start, end })
+            .collect())
     }
 
     async fn tail(&self, from: TailFrom) -> Result<Box<dyn Tail>, LogError> {
@@ -54,7 +65,9 @@ fn checked(offsets: Vec<u64>, bounds: &[Bounds]) -> Result<Vec<u64>, LogError> {
     if offsets.len() != bounds.len() {
         // The first one that is named and not there, or there and not named.
         let first = offsets.len().min(bounds.len());
-        return Err(LogError::NoSuchPartition(LogPartition(u16::try_from(first).unwrap_or(u16::MAX))));
+        return Err(LogError::NoSuchPartition(LogPartition(
+            u16::try_from(first).unwrap_or(u16::MAX),
+        )));
     }
     for ((number, asked), bounds) in (0..).zip(&offsets).zip(bounds) {
         if !(bounds.start..=bounds.end).contains(asked) {

@@ -54,7 +54,9 @@ impl Options {
 
     pub(crate) fn check(&self) -> Result<(), OpenError> {
         if self.retention_ms < RETENTION_MS_MIN {
-            return Err(OpenError::Retention { asked: self.retention_ms });
+            return Err(OpenError::Retention {
+                asked: self.retention_ms,
+            });
         }
         match self.partitions {
             Some(m) if m == 0 || !PARTITIONS.is_multiple_of(m) => Err(OpenError::NotADivisor { asked: m }),
@@ -115,6 +117,8 @@ pub enum OpenError {
 
 impl From<Fault> for OpenError {
     fn from(fault: Fault) -> Self {
-        Self::Engine { why: fault.to_string() }
+        Self::Engine {
+            why: fault.to_string(),
+        }
     }
 }

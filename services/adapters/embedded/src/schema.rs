@@ -5,7 +5,9 @@
 use curfew_core::place::{Incarnation, LogIdentity, Partition, Version};
 use curfew_core::stored::Key;
 use curfew_core::time::Millis;
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction,
+};
 
 use crate::fault::Fault;
 use crate::options::{OpenError, Options};
@@ -75,7 +77,10 @@ pub(crate) fn read_or_make(database: &Database, options: &Options) -> Result<Met
     };
     match options.partitions {
         Some(asked) if asked != meta.identity.partitions => {
-            return Err(OpenError::Partitions { present: meta.identity.partitions, asked });
+            return Err(OpenError::Partitions {
+                present: meta.identity.partitions,
+                asked,
+            });
         }
         Some(_) | None => {}
     }
@@ -171,8 +176,9 @@ pub(crate) fn unpack(value: &[u8]) -> Result<(Version, i64, &[u8]), Fault> {
 
 /// An entry of the log: when, what.
 pub(crate) fn unpack_entry(value: &[u8]) -> Result<(Millis, &[u8]), Fault> {
-    let (at, envelope) =
-        value.split_first_chunk::<8>().ok_or_else(|| Fault::new("a stored log entry is too short"))?;
+    let (at, envelope) = value
+        .split_first_chunk::<8>()
+        .ok_or_else(|| Fault::new("a stored log entry is too short"))?;
     Ok((Millis::from_unix_ms(i64::from_be_bytes(*at)), envelope))
 }
 
@@ -191,5 +197,8 @@ pub(crate) fn all_bounds(
     identity: LogIdentity,
 ) -> Result<Vec<(u64, u64)>, Fault> {
     let table = transaction.open_table(BOUNDS)?;
-    identity.all().map(|partition| bounds_of(&table, partition.0)).collect()
+    identity
+        .all()
+        .map(|partition| bounds_of(&table, partition.0))
+        .collect()
 }

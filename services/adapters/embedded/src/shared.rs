@@ -58,7 +58,11 @@ impl Shared {
     /// Uses the file; `None` while it is closed. Nothing waits in `f` but for the disk.
     pub(crate) fn with_database<T>(&self, f: impl FnOnce(&Database) -> T) -> Option<T> {
         // A panic in a reader leaves the slot as it was.
-        self.database.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(f)
+        self.database
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map(f)
     }
 
     /// Closes the file, once the last reader is out of it.
@@ -79,7 +83,8 @@ impl Shared {
     }
 
     pub(crate) fn set_incarnation(&self, incarnation: Incarnation) {
-        self.incarnation.store(u64::from_be_bytes(incarnation.0), Ordering::SeqCst);
+        self.incarnation
+            .store(u64::from_be_bytes(incarnation.0), Ordering::SeqCst);
     }
 
     /// The greatest `now` that a commit brought.

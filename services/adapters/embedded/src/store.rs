@@ -25,7 +25,9 @@ const RECORD_BYTES_MAX: usize = 1 << 20;
 impl Store for Embedded {
     async fn read(&self, partition: Partition, keys: &[Key]) -> Result<View, StoreError> {
         if keys.len() > KEYS_MAX {
-            return Err(StoreError::Limit { what: "keys of a read" });
+            return Err(StoreError::Limit {
+                what: "keys of a read",
+            });
         }
         let places: Vec<_> = keys.iter().map(|key| place_of(partition, key)).collect();
         // Before the read begins: an incarnation is never newer than what is read under it.
@@ -40,7 +42,9 @@ impl Store for Embedded {
         });
         let found = found.await.map_err(|fault| fault.of_store("read"))?;
         let values = keys.iter().zip(found).map(|(key, value)| {
-            value.map(|(version, bytes)| versioned(key, version, &bytes)).transpose()
+            value
+                .map(|(version, bytes)| versioned(key, version, &bytes))
+                .transpose()
         });
         Ok(View {
             incarnation,
@@ -63,18 +67,27 @@ impl Store for Embedded {
         limit: usize,
     ) -> Result<Page, StoreError> {
         if limit == 0 || limit > PAGE_MAX {
-            return Err(StoreError::Limit { what: "records of a page" });
+            return Err(StoreError::Limit {
+                what: "records of a page",
+            });
         }
         let found = self.reading(|database| page(database, partition, listed, cursor.as_deref(), limit));
         let mut found = found.await.map_err(|fault| fault.of_store("list"))?;
         let has_more = found.len() > limit;
         found.truncate(limit);
-        let next = if has_more { found.last().map(|(key, _, _)| key.to_bytes()) } else { None };
+        let next = if has_more {
+            found.last().map(|(key, _, _)| key.to_bytes())
+        } else {
+            None
+        };
         let records = found.into_iter().map(|(key, version, bytes)| {
             let value = versioned(&key, version, &bytes)?;
             Ok((key, value))
         });
-        Ok(Page { records: records.collect::<Result<_, StoreError>>()?, next })
+        Ok(Page {
+            records: records.collect::<Result<_, StoreError>>()?,
+            next,
+        })
     }
 
     fn kind(&self) -> &'static str {
@@ -87,7 +100,10 @@ fn owned(value: &[u8]) -> Result<(Version, Vec<u8>), Fault> {
 }
 
 fn versioned(key: &Key, version: Version, bytes: &[u8]) -> Result<Versioned, StoreError> {
-    let corrupt = |why: String| StoreError::Corrupt { key: key.clone(), why };
+    let corrupt = |why: String| StoreError::Corrupt {
+        key: key.clone(),
+        why,
+    };
     let record = decode_record(bytes).map_err(|error| corrupt(error.to_string()))?;
     Ok(Versioned { version, record })
 }
@@ -134,14 +150,17 @@ fn page(
 
 fn job_of(commit: &Commit) -> Result<CommitJob, StoreError> {
     if commit.expected.len() > KEYS_MAX || commit.writes.len() > KEYS_MAX || commit.publish.len() > KEYS_MAX {
-        return Err(StoreError::Limit { what: "keys of a commit" });
+        return Err(StoreError::Limit {
+            what: "keys of a commit",
+        });
     }
     let expected = commit.expected.iter();
     let writes = commit.writes.iter().map(|(key, write)| {
         let record = match write {
-            Write::Put { record, collect_at } => {
-                Some(NewRecord { bytes: bounded(encode_record(record))?, collect_at: *collect_at })
-            }
+            Write::Put { record, collect_at } => Some(NewRecord {
+                bytes: bounded(encode_record(record))?,
+                collect_at: *collect_at,
+            }),
             Write::Delete => None,
         };
         Ok((place_of(commit.partition, key), record))
@@ -150,7 +169,9 @@ fn job_of(commit: &Commit) -> Result<CommitJob, StoreError> {
         incarnation: commit.incarnation,
         now: commit.now,
         nonce: commit.nonce,
-        expected: expected.map(|(key, version)| (place_of(commit.partition, key), *version)).collect(),
+        expected: expected
+            .map(|(key, version)| (place_of(commit.partition, key), *version))
+            .collect(),
         writes: writes.collect::<Result<_, StoreError>>()?,
         publish: commit.publish.iter().map(published).collect::<Result<_, _>>()?,
     })
@@ -158,15 +179,23 @@ fn job_of(commit: &Commit) -> Result<CommitJob, StoreError> {
 
 fn published(outgoing: &Outgoing) -> Result<Published, StoreError> {
     if outgoing.record.event_id().is_none() {
-        return Err(StoreError::Limit { what: "only records with an id of their own are published" });
+        return Err(StoreError::Limit {
+            what: "only records with an id of their own are published",
+        });
     }
     let envelope = bounded(encode_log(&outgoing.record))?;
-    Ok(Published { home: outgoing.home, wide: outgoing.wide, envelope })
+    Ok(Published {
+        home: outgoing.home,
+        wide: outgoing.wide,
+        envelope,
+    })
 }
 
 fn bounded(bytes: Vec<u8>) -> Result<Vec<u8>, StoreError> {
     if bytes.len() > RECORD_BYTES_MAX {
-        return Err(StoreError::Limit { what: "bytes of a record" });
+        return Err(StoreError::Limit {
+            what: "bytes of a record",
+        });
     }
     Ok(bytes)
 }

@@ -27,7 +27,11 @@ pub(crate) struct EmbeddedTail {
 impl EmbeddedTail {
     pub(crate) fn new(shared: Arc<Shared>, offsets: Vec<u64>) -> Self {
         let appended = shared.watch_appended();
-        Self { shared, offsets, appended }
+        Self {
+            shared,
+            offsets,
+            appended,
+        }
     }
 }
 
@@ -37,7 +41,9 @@ impl Tail for EmbeddedTail {
         loop {
             // Before reading: what is appended after this wakes the wait below.
             self.appended.mark_unchanged();
-            let found = self.shared.with_database(|database| read(database, &self.shared, &self.offsets));
+            let found = self
+                .shared
+                .with_database(|database| read(database, &self.shared, &self.offsets));
             let found = found.unwrap_or_else(|| Err(Stop::Fault(self.shared.why_down())));
             let found = found.map_err(|stop| match stop {
                 Stop::Fault(fault) => fault.of_log("tail"),
@@ -59,7 +65,11 @@ impl EmbeddedTail {
             if let Some(offset) = self.offsets.get_mut(position.partition.index()) {
                 *offset = position.offset + 1;
             }
-            LogEntry { position, appended_at, record: decode_log(&envelope) }
+            LogEntry {
+                position,
+                appended_at,
+                record: decode_log(&envelope),
+            }
         });
         entries.collect()
     }
@@ -85,7 +95,12 @@ fn read(database: &Database, shared: &Shared, offsets: &[u64]) -> Result<Vec<Raw
     let mut ready = Vec::new();
     for ((partition, asked), (start, end)) in shared.identity.all().zip(offsets).zip(bounds) {
         if *asked < start || *asked > end {
-            return Err(Stop::OutOfRange(LogError::OutOfRange { partition, asked: *asked, start, end }));
+            return Err(Stop::OutOfRange(LogError::OutOfRange {
+                partition,
+                asked: *asked,
+                start,
+                end,
+            }));
         }
         if *asked < end {
             ready.push((partition, *asked, end));
@@ -102,7 +117,10 @@ fn read(database: &Database, shared: &Shared, offsets: &[u64]) -> Result<Vec<Raw
         for entry in table.range((partition.0, asked)..(partition.0, end))?.take(share) {
             let (key, value) = entry?;
             let (appended_at, envelope) = unpack_entry(value.value())?;
-            let position = Position { partition: LogPartition(key.value().0), offset: key.value().1 };
+            let position = Position {
+                partition: LogPartition(key.value().0),
+                offset: key.value().1,
+            };
             found.push((position, appended_at, envelope.to_vec()));
         }
     }

@@ -31,11 +31,26 @@ type Reply<T> = oneshot::Sender<Result<T, Fault>>;
 
 #[derive(Debug)]
 pub(crate) enum Request {
-    Commit { job: CommitJob, reply: Reply<CommitOutcome> },
-    Append { partition: LogPartition, envelope: Vec<u8>, reply: Reply<Position> },
-    NewIncarnation { reply: Reply<Incarnation> },
-    Trim { partition: LogPartition, before: u64, reply: Reply<()> },
-    Reopen { reply: Reply<()> },
+    Commit {
+        job: CommitJob,
+        reply: Reply<CommitOutcome>,
+    },
+    Append {
+        partition: LogPartition,
+        envelope: Vec<u8>,
+        reply: Reply<Position>,
+    },
+    NewIncarnation {
+        reply: Reply<Incarnation>,
+    },
+    Trim {
+        partition: LogPartition,
+        before: u64,
+        reply: Reply<()>,
+    },
+    Reopen {
+        reply: Reply<()>,
+    },
 }
 
 /// What a request is answered with once its batch is durable.
@@ -130,7 +145,11 @@ impl Writer {
                     let is_reopen = matches!(request, Request::Reopen { .. });
                     // A reader only asks whether it may read again; a full disk is no reason not to.
                     let is_readable = is_reopen && self.shared.with_database(|_| ()).is_some();
-                    request.answer(if is_readable { Ok(Answer::Done) } else { Err(fault.clone()) });
+                    request.answer(if is_readable {
+                        Ok(Answer::Done)
+                    } else {
+                        Err(fault.clone())
+                    });
                 }
             }
         }
@@ -148,7 +167,9 @@ impl Writer {
 
     fn try_room(&mut self) -> Result<(), Fault> {
         let now = self.options.clock.now().boot_ms;
-        let is_early = self.room_tried_at_ms.is_some_and(|at| now.saturating_sub(at) < ROOM_AGAIN_MS);
+        let is_early = self
+            .room_tried_at_ms
+            .is_some_and(|at| now.saturating_sub(at) < ROOM_AGAIN_MS);
         if is_early || !self.disk.has_room() {
             self.room_tried_at_ms = self.room_tried_at_ms.filter(|_| is_early).or(Some(now));
             return Err(Fault::full());
@@ -159,8 +180,12 @@ impl Writer {
 
     /// One transaction; after a failure the file is another one before this returns.
     fn write(&mut self, batch: &[Request]) -> Result<Vec<Answer>, Fault> {
-        let run = || self.shared.with_database(|database| self.transact(database, batch));
-        let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Some(Err(Fault::new("redb panicked"))));
+        let run = || {
+            self.shared
+                .with_database(|database| self.transact(database, batch))
+        };
+        let result =
+            catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Some(Err(Fault::new("redb panicked"))));
         let fault = match result.unwrap_or_else(|| Err(self.shared.why_down())) {
             Ok((answers, finished)) => {
                 self.shared.set_incarnation(finished.incarnation);
@@ -209,14 +234,17 @@ impl Writer {
     fn apply(&self, open: &mut Batch<'_>, request: &Request) -> Result<Answer, Fault> {
         match request {
             Request::Commit { job, .. } => open.commit(job).map(Answer::Commit),
-            Request::Append { partition, envelope, .. } => {
-                open.append(*partition, envelope).map(Answer::Append)
-            }
+            Request::Append {
+                partition, envelope, ..
+            } => open.append(*partition, envelope).map(Answer::Append),
             Request::NewIncarnation { .. } => {
                 let [a, b, c, d, e, f, g, h, ..] = self.options.entropy.draw();
-                open.new_incarnation(Incarnation([a, b, c, d, e, f, g, h])).map(Answer::NewIncarnation)
+                open.new_incarnation(Incarnation([a, b, c, d, e, f, g, h]))
+                    .map(Answer::NewIncarnation)
             }
-            Request::Trim { partition, before, .. } => open.trim(*partition, *before).map(|()| Answer::Done),
+            Request::Trim {
+                partition, before, ..
+            } => open.trim(*partition, *before).map(|()| Answer::Done),
             Request::Reopen { .. } => Ok(Answer::Done),
         }
     }
@@ -224,7 +252,8 @@ impl Writer {
     /// The time by which things are thrown away: a wall clock that leapt ahead throws nothing away.
     fn believed(&self, now: Now) -> Millis {
         let ran_ms = now.boot_ms.saturating_sub(self.opened_at.boot_ms);
-        now.wall.min(self.opened_at.wall.plus_ms(ran_ms).plus_ms(STEP_BELIEVED_MS))
+        now.wall
+            .min(self.opened_at.wall.plus_ms(ran_ms).plus_ms(STEP_BELIEVED_MS))
     }
 
     fn reopen(&mut self) -> Result<(), Fault> {
@@ -243,7 +272,9 @@ impl Writer {
                 Ok(())
             }
             Err(fault) => {
-                self.shared.set_health(Health::Down { why: fault.to_string() });
+                self.shared.set_health(Health::Down {
+                    why: fault.to_string(),
+                });
                 Err(fault)
             }
         }
@@ -252,5 +283,7 @@ impl Writer {
 
 fn open_database(disk: &dyn Disk, options: &Options) -> Result<Database, Fault> {
     let backend = Opened(disk.open()?);
-    Ok(Builder::new().set_cache_size(options.cache_bytes).create_with_backend(backend)?)
+    Ok(Builder::new()
+        .set_cache_size(options.cache_bytes)
+        .create_with_backend(backend)?)
 }

@@ -1,4 +1,4 @@
-//! The contract suites of the store and of the log, on a real file.
+//! The contract suites of the store and of the log, on a disk in memory that can go back; `open.rs` and `kill.rs` use real files.
 
 mod common;
 
@@ -42,7 +42,12 @@ async fn fresh() -> Engine {
     disk.keep_history();
     let options = common::options(clock.clone());
     let engine = Some(Embedded::open_on(Arc::new(disk.clone()), options.clone()).unwrap());
-    Engine { disk, clock, options, engine }
+    Engine {
+        disk,
+        clock,
+        options,
+        engine,
+    }
 }
 
 #[async_trait]
@@ -108,7 +113,10 @@ impl LogUnderTest for Engine {
     }
 
     async fn append_raw(&mut self, partition: LogPartition, raw: &[u8]) -> Result<Position, Lacks> {
-        let record = LogRecord::Unknown(UnknownRecord { raw: raw.into(), why: "as it is".into() });
+        let record = LogRecord::Unknown(UnknownRecord {
+            raw: raw.into(),
+            why: "as it is".into(),
+        });
         Ok(self.engine().append(partition, &record).await.unwrap())
     }
 }

@@ -185,7 +185,11 @@ pub(super) fn encode_resource(resource: &Resource) -> row::Resource {
         roles: displayed(&resource.roles),
         guarded: resource.guarded,
         access_token_life_ms: limit_of(resource.access_token_life_ms),
-        claims: resource.claims.iter().map(|(to, from)| (to.to_string(), from.to_string())).collect(),
+        claims: resource
+            .claims
+            .iter()
+            .map(|(to, from)| (to.to_string(), from.to_string()))
+            .collect(),
         ..Default::default()
     }
 }
@@ -202,7 +206,11 @@ pub(super) fn decode_resource(resource: row::Resource) -> Decoded<Resource> {
         roles: texts(&resource.roles, "roles")?,
         guarded: resource.guarded,
         access_token_life_ms: optional_number(resource.access_token_life_ms),
-        claims: resource.claims.into_iter().map(|(to, from)| (to.into(), from.into())).collect(),
+        claims: resource
+            .claims
+            .into_iter()
+            .map(|(to, from)| (to.into(), from.into()))
+            .collect(),
     })
 }
 

@@ -16,16 +16,26 @@ use crate::field::{
 use crate::revocation::{decode_revocation, encode_revocation};
 
 pub(super) fn encode_switch(disables: &[RecordId]) -> Option<row::Switch> {
-    let encode = |id: &RecordId| row::SwitchDisable { id: id.as_bytes().to_vec(), ..Default::default() };
-    (!disables.is_empty())
-        .then(|| row::Switch { disables: disables.iter().map(encode).collect(), lifts: Vec::new() })
+    let encode = |id: &RecordId| row::SwitchDisable {
+        id: id.as_bytes().to_vec(),
+        ..Default::default()
+    };
+    (!disables.is_empty()).then(|| row::Switch {
+        disables: disables.iter().map(encode).collect(),
+        lifts: Vec::new(),
+    })
 }
 
 pub(super) fn decode_switch(state: Option<row::Switch>) -> Decoded<Vec<RecordId>> {
     let state = state.unwrap_or_default();
-    let disables = each_message(state.disables, "state.disables", |d| id(&d.id, "id", RecordId::from_bytes))?;
+    let disables = each_message(state.disables, "state.disables", |d| {
+        id(&d.id, "id", RecordId::from_bytes)
+    })?;
     let lifts = ids(&state.lifts, "state.lifts", RecordId::from_bytes)?;
-    Ok(disables.into_iter().filter(|disable| !lifts.contains(disable)).collect())
+    Ok(disables
+        .into_iter()
+        .filter(|disable| !lifts.contains(disable))
+        .collect())
 }
 
 pub(super) fn encode_secret(secret: &SecretHash) -> row::Secret {
@@ -195,7 +205,10 @@ pub(super) fn encode_lease(lease: &Lease) -> row::Lease {
         min_reader: lease.min_reader,
         largest_bound_ms: lease.bound_ms,
         positions: positions
-            .map(|(partition, next_offset)| row::LeasePosition { partition, next_offset: *next_offset })
+            .map(|(partition, next_offset)| row::LeasePosition {
+                partition,
+                next_offset: *next_offset,
+            })
             .collect(),
         log_id: lease.log_id.to_vec(),
         seen_ms: lease.seen.as_unix_ms(),
@@ -206,9 +219,14 @@ pub(super) fn encode_lease(lease: &Lease) -> row::Lease {
 }
 
 pub(super) fn decode_lease(lease: row::Lease) -> Decoded<Lease> {
-    let in_order = (0..).zip(&lease.positions).all(|(n, position): (u32, _)| position.partition == n);
+    let in_order = (0..)
+        .zip(&lease.positions)
+        .all(|(n, position): (u32, _)| position.partition == n);
     if !in_order {
-        return Err(DecodeError::invalid("positions", "not one for each log partition, in order"));
+        return Err(DecodeError::invalid(
+            "positions",
+            "not one for each log partition, in order",
+        ));
     }
     Ok(Lease {
         name: lease.name.into(),
@@ -217,7 +235,11 @@ pub(super) fn decode_lease(lease: row::Lease) -> Decoded<Lease> {
         audiences: free_texts(lease.audiences),
         min_reader: lease.min_reader,
         bound_ms: lease.largest_bound_ms,
-        positions: lease.positions.iter().map(|position| position.next_offset).collect(),
+        positions: lease
+            .positions
+            .iter()
+            .map(|position| position.next_offset)
+            .collect(),
         log_id: fixed(&lease.log_id, "log_id")?,
         seen: ms(lease.seen_ms),
         counts_until: ms(lease.counts_until_ms),

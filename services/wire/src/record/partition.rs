@@ -31,7 +31,12 @@ pub(super) fn decode_partition(record: row::Partition) -> Decoded<PartitionRecor
         incarnation: incarnation(&record.incarnation, "incarnation")?,
         opened: ms(record.opened_ms),
         floor: ms(record.floor_ms),
-        log: log_identity(&record.log_id, record.log_partitions, None, ["log_id", "log_partitions", ""])?,
+        log: log_identity(
+            &record.log_id,
+            record.log_partitions,
+            None,
+            ["log_id", "log_partitions", ""],
+        )?,
     })
 }
 
@@ -63,7 +68,12 @@ pub(super) fn encode_log_identity(record: &LogIdentity) -> row::LogIdentity {
 
 pub(super) fn decode_log_identity(record: row::LogIdentity) -> Decoded<LogIdentity> {
     let names = ["log_id", "partitions", "store_partitions"];
-    log_identity(&record.log_id, record.partitions, Some(record.store_partitions), names)
+    log_identity(
+        &record.log_id,
+        record.partitions,
+        Some(record.store_partitions),
+        names,
+    )
 }
 
 pub(super) fn encode_operation(record: &Operation) -> row::Operation {
@@ -110,7 +120,11 @@ pub(super) fn decode_single_use(record: row::SingleUseItem) -> Decoded<SingleUse
 pub(super) fn encode_outbox(record: &OutboxEntry) -> row::OutboxEntry {
     let outgoing = &record.outgoing;
     row::OutboxEntry {
-        record_id: outgoing.record.event_id().map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
+        record_id: outgoing
+            .record
+            .event_id()
+            .map(|id| id.as_bytes().to_vec())
+            .unwrap_or_default(),
         envelope: encode_log(&outgoing.record),
         lacking: record.lacking.iter().map(|number| u32::from(*number)).collect(),
         written_at_ms: record.at.as_unix_ms(),

@@ -52,7 +52,10 @@ pub(super) fn encode_session(session: &Row) -> row::Session {
         opened_at_ms: session.created_at.as_unix_ms(),
         client_ip: string_of(session.client_ip.as_ref()),
         user_agent: string_of(session.user_agent.as_ref()),
-        login_hint_hash: session.login_hint_hash.map(|hash| hash.to_vec()).unwrap_or_default(),
+        login_hint_hash: session
+            .login_hint_hash
+            .map(|hash| hash.to_vec())
+            .unwrap_or_default(),
         ..Default::default()
     }
 }
@@ -128,7 +131,11 @@ fn decode_life(ending: Option<row::Ending>) -> Decoded<Life> {
 }
 
 fn decode_proof(auth_time_ms: i64, acr: String, amr: Vec<String>) -> Proof {
-    Proof { auth_time: ms(auth_time_ms), acr: optional_text(acr), amr: free_texts(amr) }
+    Proof {
+        auth_time: ms(auth_time_ms),
+        acr: optional_text(acr),
+        amr: free_texts(amr),
+    }
 }
 
 fn encode_grant(grant: &Grant) -> row::Grant {
@@ -150,7 +157,11 @@ fn encode_grant(grant: &Grant) -> row::Grant {
         latest_expiry_ms: grant.latest_expiry.as_unix_ms(),
         incarnation: grant.incarnation.0.to_vec(),
         refreshable: true,
-        capabilities: if grant.cp1 { vec![CP1.to_owned()] } else { Vec::new() },
+        capabilities: if grant.cp1 {
+            vec![CP1.to_owned()]
+        } else {
+            Vec::new()
+        },
         last_used_ms: grant.last_used.as_unix_ms(),
         ..Default::default()
     }
@@ -182,7 +193,9 @@ fn encode_binding(binding: &KeyBinding) -> row::KeyBinding {
         KeyBinding::Dpop(text) => Thumbprint::JktText(text.to_string()),
         KeyBinding::Mtls(text) => Thumbprint::X5tS256Text(text.to_string()),
     };
-    row::KeyBinding { thumbprint: Some(thumbprint) }
+    row::KeyBinding {
+        thumbprint: Some(thumbprint),
+    }
 }
 
 /// A binding without a thumbprint is refused: it must not become no binding.

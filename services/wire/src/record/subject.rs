@@ -24,7 +24,10 @@ pub(super) fn encode_gate(gate: &Gate) -> row::Gate {
         subject: gate.subject.to_string(),
         disables: disables.collect(),
         lifts_ahead: gate.lifted.iter().map(|id| id.as_bytes().to_vec()).collect(),
-        cut_off: Some(encode_cut_off(&gate.cut_off, gate.cut_off_by.as_ref().map(|entry| &entry.winner))),
+        cut_off: Some(encode_cut_off(
+            &gate.cut_off,
+            gate.cut_off_by.as_ref().map(|entry| &entry.winner),
+        )),
         cut_off_by: gate.cut_off_by.as_ref().map(encode_mark),
         mark_records: gate.marks.iter().map(encode_revocation).collect(),
         keep_until_ms: gate.needed_until.as_unix_ms(),
@@ -40,7 +43,9 @@ pub(super) fn decode_gate(gate: row::Gate) -> Decoded<Gate> {
     Ok(Gate {
         tenant: id(&gate.tenant, "tenant", TenantId::from_bytes)?,
         subject: text(&gate.subject, "subject")?,
-        disables: each_message(gate.disables, "disables", |d| id(&d.id, "id", RecordId::from_bytes))?,
+        disables: each_message(gate.disables, "disables", |d| {
+            id(&d.id, "id", RecordId::from_bytes)
+        })?,
         lifted: ids(&gate.lifts_ahead, "lifts_ahead", RecordId::from_bytes)?,
         cut_off: message(gate.cut_off, "cut_off", decode_cut_off)?,
         cut_off_by: optional_message(gate.cut_off_by, "cut_off_by", decode_mark)?,

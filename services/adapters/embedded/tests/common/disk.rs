@@ -4,7 +4,7 @@
 //! power loss. A loss keeps a random part of the unsynced writes, in pieces of a sector.
 
 use std::io::{self, ErrorKind};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use curfew_embedded::Disk;
 use redb::StorageBackend;
@@ -16,6 +16,7 @@ const SECTOR: usize = 512;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TestDisk {
     state: Arc<Mutex<State>>,
+    released: Arc<Condvar>,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +34,9 @@ struct State {
     /// Syncs that succeed before one fails.
     syncs_until_failure: Option<u64>,
     has_no_power: bool,
+    /// Syncs wait, and how many do.
+    holds_syncs: bool,
+    held_syncs: u64,
     syncs: u64,
     failures: u64,
     /// What was durable after each sync, the newest last, where it is asked for.
@@ -72,6 +76,32 @@ impl TestDisk {
     /// The sync after `n` more fails, once.
     pub(crate) fn fail_sync_after(&self, n: u64) {
         self.lock().syncs_until_failure = Some(n);
+    }
+
+    /// Syncs wait from now on.
+    pub(crate) fn hold_syncs(&self) {
+        self.lock().holds_syncs = true;
+    }
+
+    /// Waits until a sync waits.
+    pub(crate) fn wait_for_a_held_sync(&self) {
+        let mut state = self.lock();
+        while state.held_syncs == 0 {
+            state = self.released.wait(state).unwrap();
+        }
+    }
+
+    /// Waits until so many syncs have succeeded.
+    pub(crate) fn wait_for_syncs(&self, syncs: u64) {
+        let mut state = self.lock();
+        while state.syncs < syncs {
+            state = self.released.wait(state).unwrap();
+        }
+    }
+
+    pub(crate) fn release_syncs(&self) {
+        self.lock().holds_syncs = false;
+        self.released.notify_all();
     }
 
     /// Nothing works any more; what was not synced is lost but for a random part.
@@ -120,13 +150,18 @@ impl Disk for TestDisk {
         let mut state = self.lock();
         state.check_power()?;
         state.opened += 1;
-        Ok(Box::new(TestFile { disk: self.clone(), number: state.opened }))
+        Ok(Box::new(TestFile {
+            disk: self.clone(),
+            number: state.opened,
+        }))
     }
 
     fn has_room(&self) -> bool {
         let state = self.lock();
         state.budget.is_none_or(|left| left > 1 << 20)
-            && state.capacity.is_none_or(|capacity| capacity > state.cached.len() + (1 << 20))
+            && state
+                .capacity
+                .is_none_or(|capacity| capacity > state.cached.len() + (1 << 20))
     }
 }
 
@@ -138,7 +173,11 @@ struct TestFile {
 
 impl State {
     fn check_power(&self) -> io::Result<()> {
-        if self.has_no_power { Err(io::Error::other("no power")) } else { Ok(()) }
+        if self.has_no_power {
+            Err(io::Error::other("no power"))
+        } else {
+            Ok(())
+        }
     }
 
     fn full(&mut self) -> io::Error {
@@ -152,7 +191,9 @@ impl TestFile {
         let state = self.disk.lock();
         state.check_power()?;
         if state.opened != self.number {
-            return Err(io::Error::other("a file that was opened again since is still in use"));
+            return Err(io::Error::other(
+                "a file that was opened again since is still in use",
+            ));
         }
         Ok(state)
     }
@@ -174,7 +215,10 @@ impl StorageBackend for TestFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.state()?;
         let len = usize::try_from(len).unwrap();
-        if state.capacity.is_some_and(|capacity| len > capacity && len > state.cached.len()) {
+        if state
+            .capacity
+            .is_some_and(|capacity| len > capacity && len > state.cached.len())
+        {
             return Err(state.full());
         }
         state.cached.resize(len, 0);
@@ -185,6 +229,15 @@ impl StorageBackend for TestFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.state()?;
+        if state.holds_syncs {
+            state.held_syncs += 1;
+            self.disk.released.notify_all();
+            while state.holds_syncs {
+                state = self.disk.released.wait(state).unwrap();
+            }
+            state.held_syncs -= 1;
+            state.check_power()?;
+        }
         match state.syncs_until_failure {
             Some(0) => {
                 state.syncs_until_failure = None;
@@ -195,6 +248,7 @@ impl StorageBackend for TestFile {
             None => {}
         }
         state.syncs += 1;
+        self.disk.released.notify_all();
         state.durable = state.cached.clone();
         state.unsynced.clear();
         let durable = state.durable.clone();
@@ -214,7 +268,8 @@ impl StorageBackend for TestFile {
             state.budget = Some(left - data.len());
         }
         let to = state.cached.get_mut(offset..offset + data.len());
-        to.ok_or_else(|| io::Error::from(ErrorKind::UnexpectedEof))?.copy_from_slice(data);
+        to.ok_or_else(|| io::Error::from(ErrorKind::UnexpectedEof))?
+            .copy_from_slice(data);
         state.unsynced.push((offset, data.to_vec()));
         Ok(())
     }

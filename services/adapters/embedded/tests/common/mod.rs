@@ -26,7 +26,10 @@ pub(crate) struct Seeded {
 
 impl Seeded {
     pub(crate) fn new(seed: u64) -> Arc<Self> {
-        Arc::new(Self { seed, drawn: AtomicU64::new(0) })
+        Arc::new(Self {
+            seed,
+            drawn: AtomicU64::new(0),
+        })
     }
 
     pub(crate) fn next(&self) -> u64 {
@@ -108,7 +111,11 @@ pub(crate) fn key(n: u64) -> Key {
 pub(crate) fn numbered(engine: &Embedded, n: u64, now: Millis) -> Commit {
     use curfew_core::stored::OutboxEntry;
     let outgoing = Outgoing::revocation(revocation(n));
-    let entry = OutboxEntry { outgoing: outgoing.clone(), at: now, lacking: vec![0] };
+    let entry = OutboxEntry {
+        outgoing: outgoing.clone(),
+        at: now,
+        lacking: vec![0],
+    };
     Commit {
         partition: HERE,
         incarnation: engine.incarnation(),
@@ -136,8 +143,14 @@ pub(crate) async fn stored(engine: &Embedded) -> Vec<u64> {
         let page = engine.list(HERE, Listed::Outbox, cursor, 1_000).await.unwrap();
         for (key, value) in &page.records {
             let Key::Outbox(id) = key else { panic!("{key:?}") };
-            let Record::Outbox(entry) = &value.record else { panic!("{value:?}") };
-            assert_eq!(entry.outgoing.record.event_id(), Some(*id), "a record under another's key");
+            let Record::Outbox(entry) = &value.record else {
+                panic!("{value:?}")
+            };
+            assert_eq!(
+                entry.outgoing.record.event_id(),
+                Some(*id),
+                "a record under another's key"
+            );
             numbers.push(number_of(*id));
         }
         cursor = page.next;

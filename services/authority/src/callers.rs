@@ -8,9 +8,7 @@ use std::sync::Arc;
 use curfew_core::claims::JsonClaims;
 use curfew_core::directory::{Role, TenantScope};
 use curfew_core::ids::{CallerId, TenantId};
-use curfew_core::mac;
 use curfew_core::refusal::{Reason, Refusal, RevokedBy, Stage};
-use curfew_core::secret::MacKey;
 use curfew_core::stored::Key;
 use curfew_core::subject::Gate;
 use subtle::ConstantTimeEq as _;
@@ -83,12 +81,6 @@ impl Identity {
             TenantScope::Only(_) => Err(Refusal::new(Stage::Request, Reason::CallerTenant)),
         }
     }
-}
-
-/// Proof that one holds the root key, without showing it.
-#[must_use]
-pub fn root_key_proof(root: &MacKey) -> [u8; 16] {
-    mac::tag16(root, "curfew/bootstrap/v1", &[])
 }
 
 impl Authority {

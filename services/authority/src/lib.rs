@@ -43,7 +43,7 @@ mod verify;
 pub use answer::{Answer, Level, Published};
 pub use app_token::{AppToken, AppTokenRequest};
 pub use bootstrap::Bootstrapped;
-pub use callers::{Credentials, Identity, root_key_proof};
+pub use callers::{Credentials, Identity};
 pub use client_auth::ClientProof;
 pub use config::Config;
 pub use create_revocation::{Preview, RevocationAnswer, RevocationRequest, Target};

@@ -94,6 +94,9 @@ impl Guard {
     /// The view before, if there is one, is no longer trusted to be fresh and goes on denying.
     #[must_use]
     pub fn begin(&self, log: LogIdentity, registered_at: Millis) -> Feed {
+        if self.view().is_some() {
+            self.metrics().reload();
+        }
         self.distrust();
         let view = View {
             follower: Follower::new(log),
@@ -165,6 +168,12 @@ impl Feed {
     /// The source lost its hold of the log: nothing is fresh until another feed begins.
     pub fn distrust(&self) {
         self.view.distrust();
+    }
+
+    /// Whether the guard judges by this view and believes its freshness.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        self.view.is_trusted()
     }
 
     /// The guard's time.

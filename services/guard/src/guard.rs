@@ -221,7 +221,6 @@ impl Guard {
     pub(crate) fn distrust(&self) {
         if let Some(view) = self.0.view.load().as_ref() {
             view.distrust();
-            self.0.metrics.reload();
         }
     }
 

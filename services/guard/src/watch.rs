@@ -105,3 +105,81 @@ impl fmt::Debug for Watch {
         f.write_str("Watch(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::*;
+    use curfew_core::refusal::Reason;
+
+    fn route() -> Arc<Requirements> {
+        Arc::new(Requirements::any())
+    }
+
+    /// Whether the watch ends within a second of tokio's paused clock.
+    async fn fires(watch: &mut Watch) -> Option<Reason> {
+        tokio::time::timeout(Duration::from_secs(1), watch).await.ok().map(|refused| refused.reason)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_fires_when_a_later_record_covers_its_token_and_not_before() {
+        let bench = Bench::new();
+        let mut watch = bench.guard.watch(&bench.token(), &route()).unwrap();
+        assert_eq!(fires(&mut watch).await, None);
+        bench.revoke(revocation("sub", "bob"));
+        assert_eq!(fires(&mut watch).await, None);
+        bench.revoke(revocation("sub", "alice"));
+        assert_eq!(fires(&mut watch).await, Some(Reason::TokenRevoked));
+        assert_eq!(bench.guard.watch(&bench.token(), &route()).unwrap_err().reason, Reason::TokenRevoked);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_record_between_admission_and_watch_is_not_missed() {
+        let bench = Bench::new();
+        let admission = bench.admitted(&bench.token());
+        bench.revoke(revocation("sub", "alice"));
+        let mut watch = bench.guard.watch_admitted(&admission, &route());
+        assert_eq!(fires(&mut watch).await, Some(Reason::TokenRevoked));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_fires_when_its_token_expires_or_its_view_goes_stale() {
+        let bench = Bench::new();
+        let mut watch = bench.guard.watch(&bench.token(), &route()).unwrap();
+        assert_eq!(fires(&mut watch).await, None);
+        bench.clock.advance(600_000);
+        bench.beat();
+        assert_eq!(tokio::time::timeout(Duration::from_secs(2), &mut watch).await.unwrap().reason, Reason::TokenExpired);
+
+        let bench = Bench::new();
+        let mut watch = bench.guard.watch(&bench.token(), &route()).unwrap();
+        assert_eq!(fires(&mut watch).await, None);
+        bench.clock.advance(BOUND_MS);
+        assert_eq!(
+            tokio::time::timeout(Duration::from_secs(2), &mut watch).await.unwrap().reason,
+            Reason::FreshnessStale
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_storm_of_records_costs_few_judgements() {
+        let bench = Bench::new();
+        let mut watch = bench.guard.watch(&bench.token(), &route()).unwrap();
+        for n in 0..1_000 {
+            bench.revoke(revocation("sub", &format!("user-{n}")));
+            let polled = std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut watch).poll(context))).await;
+            assert!(polled.is_pending());
+        }
+        bench.revoke(revocation("sub", "alice"));
+        assert_eq!(fires(&mut watch).await, Some(Reason::TokenRevoked));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_in_report_only_mode_tells_and_goes_on() {
+        let bench = Bench::with(|config| config.report_only = true);
+        let mut watch = bench.guard.watch(&bench.token(), &route()).unwrap();
+        bench.revoke(revocation("sub", "alice"));
+        assert_eq!(fires(&mut watch).await, None);
+        assert_eq!(bench.guard.metrics().refused(Reason::TokenRevoked), 1);
+    }
+}

@@ -1,4 +1,12 @@
 //! The contract suites of the store and of the log, on a disk in memory that can go back; `open.rs` and `kill.rs` use real files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 

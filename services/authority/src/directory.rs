@@ -64,7 +64,7 @@ impl Directory {
 
 impl Authority {
     /// A view that a decision may stand on.
-    pub(crate) async fn fresh_directory(&self) -> Answer<Arc<Loaded>> {
+    pub async fn fresh_directory(&self) -> Answer<Arc<Loaded>> {
         if self.directory.age_ms(self.wall()) < POLL_MS {
             return Ok(self.directory.loaded());
         }

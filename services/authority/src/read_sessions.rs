@@ -40,9 +40,11 @@ pub struct SessionFilter {
     pub client: Option<ClientId>,
     /// Alive ones only.
     pub alive_only: bool,
+    /// Youngest birth first.
+    pub youngest_first: bool,
 }
 
-/// A page of sessions, oldest birth first.
+/// A page of sessions, in order of birth.
 #[derive(Clone, Debug)]
 pub struct SessionPage {
     /// The sessions.
@@ -152,13 +154,15 @@ impl Authority {
             });
         };
         // Ids of one partition are in order of birth.
-        let mut rest = ledger
-            .sessions
-            .iter()
-            .map(|entry| entry.sid)
-            .filter(|sid| after.is_none_or(|a| *sid > a));
+        let entries = ledger.sessions.iter().map(|entry| entry.sid);
+        let mut rest: Box<dyn Iterator<Item = SessionId> + Send> = if filter.youngest_first {
+            Box::new(entries.rev().filter(|sid| after.is_none_or(|a| *sid < a)))
+        } else {
+            Box::new(entries.filter(|sid| after.is_none_or(|a| *sid > a)))
+        };
         let page: Vec<SessionId> = rest.by_ref().take(limit).collect();
         let has_more = rest.next().is_some();
+        drop(rest);
         let keys: Vec<Key> = page.iter().map(|sid| Key::Session(*sid)).collect();
         let view = self
             .parts

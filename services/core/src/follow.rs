@@ -298,7 +298,7 @@ impl Follower {
                 }
                 Applied::Other
             }
-            LogRecord::SubjectState(_) | LogRecord::Directory(_) => {
+            LogRecord::SubjectState(_) | LogRecord::Directory(_) | LogRecord::Withheld => {
                 state.since_heartbeat += 1;
                 Applied::Other
             }

@@ -339,6 +339,8 @@ pub enum LogRecord {
     Skip(Skip),
     /// What this reader cannot read: kept as bytes, and the partition's freshness freezes.
     Unknown(UnknownRecord),
+    /// What a hub withheld from this reader: another tenant's record. It counts, and says nothing.
+    Withheld,
 }
 
 /// A record that this reader cannot read.
@@ -358,7 +360,7 @@ impl LogRecord {
             Self::Revocation(revocation) => Some(revocation.id),
             Self::SubjectState(state) => Some(state.id),
             Self::Directory(change) => Some(change.id),
-            Self::Heartbeat(_) | Self::Skip(_) | Self::Unknown(_) => None,
+            Self::Heartbeat(_) | Self::Skip(_) | Self::Unknown(_) | Self::Withheld => None,
         }
     }
 }

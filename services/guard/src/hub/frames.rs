@@ -207,7 +207,9 @@ impl Session {
     fn apply(&mut self, position: Option<&pb::Position>, envelope: &[u8]) -> Result<(), Misfit> {
         let feed = self.feed.as_ref().ok_or("a record before a snapshot")?;
         let position = position_of(position)?;
-        match feed.apply(position, &decode_log(envelope)) {
+        // A hub withholds other tenants' records, but not their places: nothing else has no bytes.
+        let record = if envelope.is_empty() { LogRecord::Withheld } else { decode_log(envelope) };
+        match feed.apply(position, &record) {
             Ok(Applied::Froze) => {
                 tracing::error!(?position, "a record that this version cannot read; its partition is frozen");
                 Ok(())
@@ -277,7 +279,7 @@ impl Loading {
                     first.get_or_insert(Frozen { offset: position.offset, record_hash, why: unknown.why });
                     raw.push(bytes);
                 }
-                LogRecord::Heartbeat(_) | LogRecord::SubjectState(_) | LogRecord::Directory(_) | LogRecord::Skip(_) => {}
+                LogRecord::Heartbeat(_) | LogRecord::SubjectState(_) | LogRecord::Directory(_) | LogRecord::Skip(_) | LogRecord::Withheld => {}
             }
         }
         for (partition, next) in &self.positions {

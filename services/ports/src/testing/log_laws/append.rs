@@ -100,7 +100,8 @@ pub async fn what_cannot_be_read_arrives_as_its_bytes(subject: &mut dyn LogUnder
         | LogRecord::Heartbeat(_)
         | LogRecord::SubjectState(_)
         | LogRecord::Directory(_)
-        | LogRecord::Skip(_)) => panic!("bytes that are no record were read as {known:?}"),
+        | LogRecord::Skip(_)
+        | LogRecord::Withheld) => panic!("bytes that are no record were read as {known:?}"),
     }
     assert_eq!([&entries[0].record, &entries[2].record], [&record(1), &record(2)]);
     Ok(())

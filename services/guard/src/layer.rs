@@ -112,3 +112,6 @@ fn presented(parts: &Parts) -> Result<Presented<'_>, Refused> {
     };
     Ok(Presented { token: token.trim_start_matches(' '), key })
 }
+
+#[cfg(test)]
+mod tests;

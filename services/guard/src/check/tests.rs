@@ -119,7 +119,7 @@ fn another_sort_of_token_is_refused_by_its_own_name() {
         bench.refused(&bench.foreign_token_with(typ, name, value), reason);
     }
     // An old Keycloak puts a nonce into access tokens; its entry says so.
-    let keycloak = Bench::with(|config| drop(config.foreign[0].carries.insert("nonce".to_owned())));
+    let keycloak = Bench::with(|config| config.foreign[0].carries.extend(["nonce".to_owned()]));
     keycloak.admitted(&keycloak.foreign_token_with("JWT", "nonce", json!("n")));
 }
 

@@ -85,7 +85,9 @@ impl Admission {
     /// `client_id`; of a foreign token also `azp` or `appid`.
     #[must_use]
     pub fn client(&self) -> Option<&str> {
-        ["client_id", "azp", "appid"].iter().find_map(|name| self.claim(name))
+        ["client_id", "azp", "appid"]
+            .iter()
+            .find_map(|name| self.claim(name))
     }
 
     /// The scopes that the token holds.

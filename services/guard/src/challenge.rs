@@ -25,7 +25,10 @@ impl Refused {
         let more = self.more();
         let mut standard = Challenge::default();
         standard.put("error", self.rfc_word());
-        standard.put("error_description", &format!("{}: {}", self.reason.code(), self.reason.what()));
+        standard.put(
+            "error_description",
+            &format!("{}: {}", self.reason.code(), self.reason.what()),
+        );
         if let Some(step_up) = &more.step_up {
             if !step_up.acr_values.is_empty() {
                 standard.put("acr_values", &step_up.acr_values.join(" "));
@@ -87,7 +90,8 @@ struct Challenge {
 
 impl Challenge {
     fn put(&mut self, name: &str, value: &str) {
-        self.parameters.push_str(if self.parameters.is_empty() { " " } else { ", " });
+        self.parameters
+            .push_str(if self.parameters.is_empty() { " " } else { ", " });
         self.parameters.push_str(name);
         self.parameters.push_str("=\"");
         for character in value.chars() {
@@ -120,14 +124,20 @@ mod tests {
 
     #[track_caller]
     fn check(reason: Reason, more: More, expected: &str) {
-        assert_eq!(refused(reason, more).www_authenticate().as_deref(), Some(expected));
+        assert_eq!(
+            refused(reason, more).www_authenticate().as_deref(),
+            Some(expected)
+        );
     }
 
     #[test]
     fn everybody_gets_the_standard_challenge_with_the_catalogue_code() {
         check(
             Reason::TokenRevoked,
-            More { not_issued_before: Some(Millis::from_unix_ms(1_000)), ..More::default() },
+            More {
+                not_issued_before: Some(Millis::from_unix_ms(1_000)),
+                ..More::default()
+            },
             r#"Bearer error="invalid_token", error_description="CURFEW_TOKEN_REVOKED: the token was revoked""#,
         );
         check(Reason::TokenMissing, More::default(), "Bearer");
@@ -166,7 +176,10 @@ mod tests {
     fn an_expired_token_of_a_cp1_client_is_no_claims_challenge() {
         check(
             Reason::TokenExpired,
-            More { cp1: true, ..More::default() },
+            More {
+                cp1: true,
+                ..More::default()
+            },
             r#"Bearer error="invalid_token", error_description="CURFEW_TOKEN_EXPIRED: the token has expired""#,
         );
     }
@@ -175,27 +188,50 @@ mod tests {
     fn missing_scopes_and_missing_proof_are_named() {
         check(
             Reason::ScopeInsufficient,
-            More { scopes: vec!["read".into(), "write".into()], ..More::default() },
+            More {
+                scopes: vec!["read".into(), "write".into()],
+                ..More::default()
+            },
             "Bearer error=\"insufficient_scope\", error_description=\"CURFEW_SCOPE_INSUFFICIENT: the token lacks \
              a scope or role that this call needs\", scope=\"read write\"",
         );
-        let step_up = StepUp { acr_values: vec!["mfa".into(), "phr".into()], max_age_s: Some(300) };
-        let text = refused(Reason::SignInFrequency, More { step_up: Some(step_up), ..More::default() })
-            .www_authenticate()
-            .unwrap();
-        assert!(text.starts_with(r#"Bearer error="insufficient_user_authentication""#), "{text}");
+        let step_up = StepUp {
+            acr_values: vec!["mfa".into(), "phr".into()],
+            max_age_s: Some(300),
+        };
+        let text = refused(
+            Reason::SignInFrequency,
+            More {
+                step_up: Some(step_up),
+                ..More::default()
+            },
+        )
+        .www_authenticate()
+        .unwrap();
+        assert!(
+            text.starts_with(r#"Bearer error="insufficient_user_authentication""#),
+            "{text}"
+        );
         assert!(text.ends_with(r#"acr_values="mfa phr", max_age="300""#), "{text}");
     }
 
     #[test]
     fn staleness_is_no_challenge() {
-        assert_eq!(refused(Reason::FreshnessStale, More::default()).www_authenticate(), None);
+        assert_eq!(
+            refused(Reason::FreshnessStale, More::default()).www_authenticate(),
+            None
+        );
     }
 
     #[test]
     fn nothing_leaves_a_quoted_string_early() {
-        let more = More { scopes: vec!["a\"b\\c\r\nd\u{e9}".into()], ..More::default() };
-        let text = refused(Reason::ScopeInsufficient, more).www_authenticate().unwrap();
+        let more = More {
+            scopes: vec!["a\"b\\c\r\nd\u{e9}".into()],
+            ..More::default()
+        };
+        let text = refused(Reason::ScopeInsufficient, more)
+            .www_authenticate()
+            .unwrap();
         assert!(text.ends_with(r#"scope="a\"b\\c??d?""#), "{text}");
         assert!(http::HeaderValue::from_str(&text).is_ok());
     }

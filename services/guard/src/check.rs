@@ -17,10 +17,10 @@ use curfew_core::time::Now;
 use curfew_jose::SignatureRefused;
 
 use crate::admission::{Admission, Ground};
-use crate::guard::{Guard, RevokeToReject};
+use crate::guard::Guard;
 use crate::refused::{More, Refused, StepUp};
 use crate::route::{Presented, Requirements};
-use crate::stale::{Question, Rung, climb};
+use crate::stale::{Rung, climb};
 use crate::token::{self, Kind, Known, refusal};
 
 /// What a call comes to before anybody is asked.
@@ -37,7 +37,11 @@ impl Guard {
     /// # Errors
     /// Why the token does not authorize this call. In report-only mode only tokens that are none at
     /// all (form, signature, issuer, audience, time, kind) are: there is nothing to admit with.
-    pub fn check<'a>(&self, presented: impl Into<Presented<'a>>, route: &Requirements) -> Result<Admission, Refused> {
+    pub fn check<'a>(
+        &self,
+        presented: impl Into<Presented<'a>>,
+        route: &Requirements,
+    ) -> Result<Admission, Refused> {
         let presented = presented.into();
         let now = self.now();
         let known = self.know(presented, route, now)?;
@@ -72,8 +76,12 @@ impl Guard {
     /// Judges a token again that was admitted before: time, marks, freshness.
     pub(crate) fn judge_again(&self, known: &Known, route: &Requirements) -> Result<(), Refused> {
         let now = self.now();
-        let judged = known.times.judge(self.judged_at(now), known.issuer.foreign.as_ref());
-        let verdict = judged.map_err(|refusal| about(known, refusal)).and_then(|()| self.judge_marks(known, route, now));
+        let judged = known
+            .times
+            .judge(self.judged_at(now), known.issuer.foreign.as_ref());
+        let verdict = judged
+            .map_err(|refusal| about(known, refusal))
+            .and_then(|()| self.judge_marks(known, route, now));
         match verdict {
             Ok(Verdict::Admit(_)) => Ok(()),
             Ok(Verdict::Ask(reason)) => Err(self.stale_refusal(reason)),
@@ -93,25 +101,56 @@ impl Guard {
         let jws = token::decode(text)?;
         // Unverified, and used for nothing but finding the entry whose key must verify it.
         let spelling = token::claimed_issuer(&jws)?;
-        let place = self.0.by_spelling.get(spelling).ok_or_else(|| refusal(Reason::IssuerUnknown))?;
-        let (issuer, ring) = self.0.issuers.get(*place).ok_or_else(|| refusal(Reason::IssuerUnknown))?;
+        let place = self
+            .0
+            .by_spelling
+            .get(spelling)
+            .ok_or_else(|| refusal(Reason::IssuerUnknown))?;
+        let (issuer, ring) = self
+            .0
+            .issuers
+            .get(*place)
+            .ok_or_else(|| refusal(Reason::IssuerUnknown))?;
         token::judge_type(&jws, issuer)?;
         let no_kid = || refusal(Reason::KeyUnknown).about("the token's header has no `kid`");
         let kid = jws.kid().filter(|kid| !kid.is_empty()).ok_or_else(no_kid)?;
-        let key = ring.get(kid, now).map_err(|why| refusal(Reason::KeyUnknown).about(why.as_str()))?;
-        self.0.signatures.verify_cached(&key, &jws).map_err(|cause| match cause {
-            SignatureRefused::WrongAlgorithm(_) => refusal(Reason::AlgorithmRefused),
-            SignatureRefused::BadSignature => refusal(Reason::SignatureWrong),
-        })?;
+        let key = ring
+            .get(kid, now)
+            .map_err(|why| refusal(Reason::KeyUnknown).about(why.as_str()))?;
+        self.0
+            .signatures
+            .verify_cached(&key, &jws)
+            .map_err(|cause| match cause {
+                SignatureRefused::WrongAlgorithm(_) => refusal(Reason::AlgorithmRefused),
+                SignatureRefused::BadSignature => refusal(Reason::SignatureWrong),
+            })?;
         // From here the claims are the issuer's words; `iss` led to this entry, so it is right.
         let foreign = issuer.foreign.as_ref();
-        token::judge_audience(jws.claims(), foreign.map_or(&self.0.audiences, |foreign| &foreign.audiences))?;
+        token::judge_audience(
+            jws.claims(),
+            foreign.map_or(&self.0.audiences, |foreign| &foreign.audiences),
+        )?;
         let times = crate::validity::Times::read(jws.claims())?;
-        let of_cp1 = |refusal| Refused::new(refusal, More { cp1: token::handles_challenges(jws.claims()), ..More::default() });
+        let of_cp1 = |refusal| {
+            Refused::new(
+                refusal,
+                More {
+                    cp1: token::handles_challenges(jws.claims()),
+                    ..More::default()
+                },
+            )
+        };
         times.judge(self.judged_at(now), foreign).map_err(of_cp1)?;
         let (kind, partitions) = token::judge_kind(jws.claims(), issuer)?;
         let kid = kid.into();
-        Ok(Known { issuer: issuer.clone(), kind, partitions, times, kid, claims: jws.into_claims() })
+        Ok(Known {
+            issuer: issuer.clone(),
+            kind,
+            partitions,
+            times,
+            kid,
+            claims: jws.into_claims(),
+        })
     }
 
     fn judge(
@@ -125,8 +164,19 @@ impl Guard {
         let scopes = token::scopes(&known.claims)?;
         let roles = token::texts(&known.claims, "roles")?;
         if !route.are_met_by(&scopes, &roles) {
-            let wanted = route.scopes_all.iter().chain(&route.scopes_any).cloned().collect();
-            return Err(Refused::new(refusal(Reason::ScopeInsufficient), More { scopes: wanted, ..More::default() }));
+            let wanted = route
+                .scopes_all
+                .iter()
+                .chain(&route.scopes_any)
+                .cloned()
+                .collect();
+            return Err(Refused::new(
+                refusal(Reason::ScopeInsufficient),
+                More {
+                    scopes: wanted,
+                    ..More::default()
+                },
+            ));
         }
         self.judge_step_up(known, route, now)?;
         self.judge_marks(known, route, now)
@@ -135,7 +185,11 @@ impl Guard {
     /// RFC 9470: the authentication behind the token, not the token.
     fn judge_step_up(&self, known: &Known, route: &Requirements, now: Now) -> Result<(), Refused> {
         let acr_meets = route.acr_any.is_empty()
-            || known.claims.get("acr").and_then(|acr| acr.as_str()).is_some_and(|acr| route.acr_any.iter().any(|any| any == acr));
+            || known
+                .claims
+                .get("acr")
+                .and_then(|acr| acr.as_str())
+                .is_some_and(|acr| route.acr_any.iter().any(|any| any == acr));
         let age_meets = match route.auth_age_max_s {
             None => true,
             Some(max_s) => curfew_jose::numeric_date(&known.claims, "auth_time")
@@ -148,11 +202,21 @@ impl Guard {
         if acr_meets && age_meets {
             return Ok(());
         }
-        let step_up = StepUp { acr_values: route.acr_any.clone(), max_age_s: route.auth_age_max_s };
-        let detail = if acr_meets { "the sign-in is too long ago for this call" } else { "this call needs another authentication context" };
+        let step_up = StepUp {
+            acr_values: route.acr_any.clone(),
+            max_age_s: route.auth_age_max_s,
+        };
+        let detail = if acr_meets {
+            "the sign-in is too long ago for this call"
+        } else {
+            "this call needs another authentication context"
+        };
         Err(Refused::new(
             Refusal::new(Stage::AdditionalControls, Reason::SignInFrequency).about(detail),
-            More { step_up: Some(step_up), ..More::default() },
+            More {
+                step_up: Some(step_up),
+                ..More::default()
+            },
         ))
     }
 
@@ -166,13 +230,21 @@ impl Guard {
                 Kind::Delegated | Kind::AppOnly => token::own_claims(&known.claims, Some(&known.kid))?,
             };
             let base = view.base.load();
-            judge_index(known, base.covered(known.issuer.tenant, known.issuer.entry, &claims))?;
+            judge_index(
+                known,
+                base.covered(known.issuer.tenant, known.issuer.entry, &claims),
+            )?;
             for partition in known.partitions.iter() {
                 let Some(state) = view.follower.of(partition) else {
                     stale = Some(Reason::FreshnessStale);
                     continue;
                 };
-                judge_index(known, state.index.covered(known.issuer.tenant, known.issuer.entry, &claims))?;
+                judge_index(
+                    known,
+                    state
+                        .index
+                        .covered(known.issuer.tenant, known.issuer.entry, &claims),
+                )?;
                 if state.frozen.is_some() {
                     stale = Some(Reason::FreshnessFrozen);
                 } else if !view.is_fresh(&state, now, self.0.bound_ms) {
@@ -182,7 +254,9 @@ impl Guard {
         } else {
             stale = Some(Reason::FreshnessStale);
         }
-        let Some(reason) = stale else { return Ok(Verdict::Admit(Ground::Fresh)) };
+        let Some(reason) = stale else {
+            return Ok(Verdict::Admit(Ground::Fresh));
+        };
         let rule = route.stale.unwrap_or(self.0.stale);
         match climb(rule, &known.times, self.judged_at(now), self.0.asker.is_some()) {
             Rung::Pass(ground) => Ok(Verdict::Admit(ground)),
@@ -190,96 +264,22 @@ impl Guard {
             Rung::Deny => Err(self.stale_refusal(reason)),
         }
     }
-
-    async fn ask(&self, known: &Known, text: &str, reason: Reason, now: Now) -> Result<Ground, Refused> {
-        let Some(asker) = &self.0.asker else { return Err(self.stale_refusal(reason)) };
-        let question = Question {
-            token: text,
-            tenant: known.issuer.tenant,
-            issuer: known.issuer.entry,
-            tenant_name: known.issuer.tenant_name.as_deref(),
-        };
-        match asker.ask(question, now.boot_ms).await {
-            Ok(is_active) => {
-                self.0.metrics.introspect();
-                if is_active {
-                    Ok(Ground::Introspected)
-                } else {
-                    Err(about(known, refusal(Reason::TokenRevoked).about("an authority says that it is not active")))
-                }
-            }
-            Err(cause) => {
-                tracing::warn!(%cause, "no authority said whether a token is active; denied");
-                Err(self.stale_refusal(reason))
-            }
-        }
-    }
-
-    fn conclude(
-        &self,
-        known: Arc<Known>,
-        ground: Result<Ground, Refused>,
-        route: &Requirements,
-        now: Now,
-    ) -> Result<Admission, Refused> {
-        match ground {
-            Ok(ground) => {
-                if ground == Ground::Allowed {
-                    tracing::warn!(route = route.name(), "stale view, and the route lets everything pass");
-                }
-                self.0.metrics.admit(ground != Ground::Fresh);
-                self.0.reports.saw(&known, &self.0.metrics, now.wall);
-                Ok(Admission { known, ground, would_refuse: None })
-            }
-            Err(refused) => {
-                self.note_refusal(Some(&known), &refused, route, now);
-                if self.only_reports(route) {
-                    Ok(Admission { known, ground: Ground::Allowed, would_refuse: Some(refused) })
-                } else {
-                    Err(refused)
-                }
-            }
-        }
-    }
-
-    pub(crate) fn only_reports(&self, route: &Requirements) -> bool {
-        self.0.report_only || route.report_only
-    }
-
-    fn stale_refusal(&self, reason: Reason) -> Refused {
-        // By then either a heartbeat has come or the source is down for longer than it may be.
-        let seconds = u32::try_from(self.0.bound_ms.saturating_add(999) / 1_000).unwrap_or(u32::MAX);
-        Refused::new(refusal(reason), More { retry_after_s: Some(seconds), ..More::default() })
-    }
-
-    pub(crate) fn note_refusal(&self, known: Option<&Known>, refused: &Refused, route: &Requirements, now: Now) {
-        let reported_only = self.only_reports(route);
-        self.0.metrics.refuse(refused.reason, reported_only);
-        self.0.reports.refused(known, refused, route, reported_only, &self.0.metrics, now.wall);
-        let Some(by) = &refused.by else { return };
-        if self.0.sampled.get(&by.record).is_none() {
-            self.0.sampled.insert(by.record, ());
-            let sample = RevokeToReject { record: by.record, decided_at: by.decided_at, refused_at: now.wall };
-            self.0.metrics.sample_revoke_to_reject(now.wall.ms_since(by.decided_at));
-            if let Some(hook) = &self.0.on_revoke_to_reject {
-                hook(sample);
-            }
-        }
-    }
 }
 
-fn judge_index(
-    known: &Known,
-    covered: Result<Option<Covering<'_>>, Malformed>,
-) -> Result<(), Refused> {
-    let Some(covering) = covered.map_err(|cause| token::of_malformed(&cause))? else { return Ok(()) };
-    let mut refused = about(known, refusal(Reason::TokenRevoked).by(RevokedBy::of(covering.winner)));
+fn judge_index(known: &Known, covered: Result<Option<Covering<'_>>, Malformed>) -> Result<(), Refused> {
+    let Some(covering) = covered.map_err(|cause| token::of_malformed(&cause))? else {
+        return Ok(());
+    };
+    let mut refused = about(
+        known,
+        refusal(Reason::TokenRevoked).by(RevokedBy::of(covering.winner)),
+    );
     refused.set_not_issued_before(covering.before.unwrap_or(covering.winner.decided_at));
     Err(refused)
 }
 
 /// A refusal of a token that was read: what its client can be told besides.
-fn about(known: &Known, refusal: Refusal) -> Refused {
+pub(crate) fn about(known: &Known, refusal: Refusal) -> Refused {
     let more = More {
         cp1: token::handles_challenges(&known.claims),
         authorization_uri: known.issuer.authorization_uri.clone(),

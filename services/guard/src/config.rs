@@ -55,7 +55,13 @@ impl OwnIssuer {
     /// An issuer with one spelling.
     #[must_use]
     pub fn new(tenant: TenantId, spelling: impl Into<String>, keys: JwksSource) -> Self {
-        Self { tenant, spellings: vec![spelling.into()], keys, authorization_uri: None, tenant_name: None }
+        Self {
+            tenant,
+            spellings: vec![spelling.into()],
+            keys,
+            authorization_uri: None,
+            tenant_name: None,
+        }
     }
 }
 
@@ -117,7 +123,9 @@ impl Config {
             own: Vec::new(),
             foreign: Vec::new(),
             bound_ms: BOUND_KAFKA_MS,
-            stale: Stale::AgeCap { cap_ms: ORDINARY_LIFE_MS },
+            stale: Stale::AgeCap {
+                cap_ms: ORDINARY_LIFE_MS,
+            },
             report_only: false,
             keys_kept_ms: KEYS_KEPT_MS,
             signatures_max: SIGNATURES_MAX,
@@ -222,7 +230,12 @@ pub(crate) fn validate(config: &Config) -> Result<Issuers, ConfigError> {
         if (min_ms..=max_ms).contains(&ms) {
             Ok(())
         } else {
-            Err(ConfigError::OutOfRange { setting, ms, min_ms, max_ms })
+            Err(ConfigError::OutOfRange {
+                setting,
+                ms,
+                min_ms,
+                max_ms,
+            })
         }
     };
     if config.own.is_empty() && config.foreign.is_empty() {
@@ -273,7 +286,11 @@ pub(crate) fn validate(config: &Config) -> Result<Issuers, ConfigError> {
 impl Issuers {
     fn add(&mut self, issuer: Issuer, spellings: &[String], keys: &JwksSource) -> Result<(), ConfigError> {
         let entry = issuer.entry;
-        if self.entries.iter().any(|(other, _)| other.tenant == issuer.tenant && other.entry == entry) {
+        if self
+            .entries
+            .iter()
+            .any(|(other, _)| other.tenant == issuer.tenant && other.entry == entry)
+        {
             return Err(ConfigError::EntryTwice { entry });
         }
         if spellings.is_empty() || spellings.iter().any(String::is_empty) {
@@ -281,10 +298,19 @@ impl Issuers {
         }
         for spelling in spellings {
             if spelling.to_ascii_lowercase().contains(TEMPLATE) {
-                return Err(ConfigError::IssuerTemplate { entry, spelling: spelling.clone() });
+                return Err(ConfigError::IssuerTemplate {
+                    entry,
+                    spelling: spelling.clone(),
+                });
             }
-            if self.by_spelling.insert(spelling.clone(), self.entries.len()).is_some() {
-                return Err(ConfigError::SpellingTwice { spelling: spelling.clone() });
+            if self
+                .by_spelling
+                .insert(spelling.clone(), self.entries.len())
+                .is_some()
+            {
+                return Err(ConfigError::SpellingTwice {
+                    spelling: spelling.clone(),
+                });
             }
         }
         self.entries.push((Arc::new(issuer), keys.clone()));

@@ -35,9 +35,16 @@ pub(crate) struct View {
 impl View {
     /// Whether this partition's state proves freshness: it is trusted, its newest heartbeat is younger
     /// than X, and was stamped after the registration.
-    pub(crate) fn is_fresh(&self, state: &curfew_core::follow::PartitionState, now: Now, bound_ms: i64) -> bool {
+    pub(crate) fn is_fresh(
+        &self,
+        state: &curfew_core::follow::PartitionState,
+        now: Now,
+        bound_ms: i64,
+    ) -> bool {
         self.trusted.load(Ordering::Acquire)
-            && state.newest_stamp().is_some_and(|stamp| stamp > self.registered_at)
+            && state
+                .newest_stamp()
+                .is_some_and(|stamp| stamp > self.registered_at)
             && state.is_fresh(now, bound_ms)
     }
 
@@ -49,9 +56,11 @@ impl View {
     pub(crate) fn is_ready(&self) -> bool {
         self.is_trusted()
             && self.follower.log().all().all(|partition| {
-                self.follower
-                    .state(partition)
-                    .is_some_and(|state| state.newest_stamp().is_some_and(|stamp| stamp > self.registered_at))
+                self.follower.state(partition).is_some_and(|state| {
+                    state
+                        .newest_stamp()
+                        .is_some_and(|stamp| stamp > self.registered_at)
+                })
             })
     }
 
@@ -104,7 +113,10 @@ impl Guard {
             registered_at,
             trusted: AtomicBool::new(false),
         };
-        Feed { guard: self.clone(), view: Arc::new(view) }
+        Feed {
+            guard: self.clone(),
+            view: Arc::new(view),
+        }
     }
 
     /// [`Guard::begin`] without a snapshot, live at once: a log that is read from its start.
@@ -131,7 +143,9 @@ impl Feed {
         frozen: Option<Frozen>,
         raw: Vec<Arc<[u8]>>,
     ) {
-        self.view.follower.load_snapshot(partition, index, next, frozen, raw);
+        self.view
+            .follower
+            .load_snapshot(partition, index, next, frozen, raw);
         self.guard.wake(self.view.follower.log(), partition);
     }
 
@@ -151,7 +165,11 @@ impl Feed {
     /// [`Guard::begin`] another.
     pub fn apply(&self, position: Position, record: &LogRecord) -> Result<Applied, Reload> {
         let now = self.guard.advance();
-        let applied = self.view.follower.apply(position, record, now).inspect_err(|_| self.view.distrust())?;
+        let applied = self
+            .view
+            .follower
+            .apply(position, record, now)
+            .inspect_err(|_| self.view.distrust())?;
         if let Applied::Revocation(_) = &applied {
             self.guard.metrics().record();
             self.guard.wake(self.view.follower.log(), position.partition);

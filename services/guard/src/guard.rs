@@ -87,7 +87,12 @@ impl Guard {
     /// A guard to be given hooks.
     #[must_use]
     pub fn builder(config: Config, clock: Arc<dyn Clock>) -> GuardBuilder {
-        GuardBuilder { config, clock, introspect: None, on_revoke_to_reject: None }
+        GuardBuilder {
+            config,
+            clock,
+            introspect: None,
+            on_revoke_to_reject: None,
+        }
     }
 
     /// Whether it answers at all; a guard that is built does.
@@ -132,7 +137,9 @@ impl Guard {
         let view = self.0.view.load();
         view.as_ref().map_or_else(Vec::new, |view| {
             let is_frozen = |partition: &LogPartition| {
-                view.follower.state(*partition).is_some_and(|state| state.frozen.is_some())
+                view.follower
+                    .state(*partition)
+                    .is_some_and(|state| state.frozen.is_some())
             };
             view.follower.log().all().filter(is_frozen).collect()
         })
@@ -148,7 +155,11 @@ impl Guard {
     #[must_use]
     pub fn heartbeats_ahead(&self) -> u64 {
         self.0.view.load().as_ref().map_or(0, |view| {
-            let ahead = |partition| view.follower.state(partition).map_or(0, |state| state.heartbeats_ahead());
+            let ahead = |partition| {
+                view.follower
+                    .state(partition)
+                    .map_or(0, |state| state.heartbeats_ahead())
+            };
             view.follower.log().all().map(ahead).sum()
         })
     }
@@ -157,14 +168,23 @@ impl Guard {
     #[must_use]
     pub fn key_fetches(&self) -> (u64, u64) {
         let add = |(all, failed): (u64, u64), (more, more_failed)| (all + more, failed + more_failed);
-        self.0.issuers.iter().map(|(_, ring)| ring.fetches()).fold((0, 0), add)
+        self.0
+            .issuers
+            .iter()
+            .map(|(_, ring)| ring.fetches())
+            .fold((0, 0), add)
     }
 
     /// How many keys are usable, and how many entries of key sets were skipped.
     #[must_use]
     pub fn keys(&self) -> (usize, usize) {
-        let add = |(usable, skipped): (usize, usize), (more, more_skipped)| (usable + more, skipped + more_skipped);
-        self.0.issuers.iter().map(|(_, ring)| ring.size()).fold((0, 0), add)
+        let add =
+            |(usable, skipped): (usize, usize), (more, more_skipped)| (usable + more, skipped + more_skipped);
+        self.0
+            .issuers
+            .iter()
+            .map(|(_, ring)| ring.size())
+            .fold((0, 0), add)
     }
 
     /// What it counts.
@@ -192,7 +212,8 @@ impl Guard {
 
     /// The instant by which tokens expire: the wall clock, never before what it was at an earlier application.
     pub(crate) fn judged_at(&self, now: Now) -> Millis {
-        now.wall.max(Millis::from_unix_ms(self.0.latest.load(Ordering::Relaxed)))
+        now.wall
+            .max(Millis::from_unix_ms(self.0.latest.load(Ordering::Relaxed)))
     }
 
     /// Both clocks, now, and the least that the expiry clock will show from here on.
@@ -238,7 +259,10 @@ impl Guard {
     }
 
     pub(crate) fn wakes_of(&self, partition: Partition) -> Option<watch::Receiver<u64>> {
-        self.0.wakes.get(usize::from(partition.number() % WAKES)).map(watch::Sender::subscribe)
+        self.0
+            .wakes
+            .get(usize::from(partition.number() % WAKES))
+            .map(watch::Sender::subscribe)
     }
 }
 
@@ -266,7 +290,8 @@ impl GuardBuilder {
         let mut issuers = Vec::with_capacity(valid.entries.len());
         for (issuer, source) in valid.entries {
             let entry = issuer.entry;
-            let ring = KeyRing::new(entry, source, self.config.keys_kept_ms).ok_or(ConfigError::NoKeys { entry })?;
+            let ring =
+                KeyRing::new(entry, source, self.config.keys_kept_ms).ok_or(ConfigError::NoKeys { entry })?;
             issuers.push((issuer, Arc::new(ring)));
         }
         Ok(Guard(Arc::new(Inner {
@@ -292,12 +317,16 @@ impl GuardBuilder {
 
 impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").field("audiences", &self.0.audiences).finish_non_exhaustive()
+        f.debug_struct("Guard")
+            .field("audiences", &self.0.audiences)
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for GuardBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GuardBuilder").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("GuardBuilder")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }

@@ -89,7 +89,10 @@ pub struct BadAddress {
 /// # Errors
 /// The address is none, such as `http://127.0.0.1:7100`.
 pub fn connect(address: &str) -> Result<Channel, BadAddress> {
-    let bad = |cause| BadAddress { address: address.to_owned(), cause };
+    let bad = |cause| BadAddress {
+        address: address.to_owned(),
+        cause,
+    };
     let endpoint = Endpoint::from_shared(address.to_owned()).map_err(bad)?;
     Ok(endpoint
         .connect_timeout(Duration::from_secs(5))
@@ -104,14 +107,24 @@ impl HubSource {
     /// `replica`: which instance, unique among them.
     #[must_use]
     pub fn new(channel: Channel, name: impl Into<String>, replica: impl Into<String>) -> Self {
-        Self { channel, bearer: None, name: name.into(), replica: replica.into(), routes: Vec::new() }
+        Self {
+            channel,
+            bearer: None,
+            name: name.into(),
+            replica: replica.into(),
+            routes: Vec::new(),
+        }
     }
 
     /// Over a channel to this address.
     ///
     /// # Errors
     /// The address is none.
-    pub fn connect(address: &str, name: impl Into<String>, replica: impl Into<String>) -> Result<Self, BadAddress> {
+    pub fn connect(
+        address: &str,
+        name: impl Into<String>,
+        replica: impl Into<String>,
+    ) -> Result<Self, BadAddress> {
         Ok(Self::new(connect(address)?, name, replica))
     }
 
@@ -143,7 +156,10 @@ impl HubSource {
             replica: self.replica.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             capabilities: Vec::new(),
-            routes: std::iter::once(&default).chain(&self.routes).map(|route| bound_of(guard, route)).collect(),
+            routes: std::iter::once(&default)
+                .chain(&self.routes)
+                .map(|route| bound_of(guard, route))
+                .collect(),
             min_reader: READER,
             source: pb::FollowerSource::Hub.into(),
             audiences: guard.0.audiences.clone(),
@@ -153,7 +169,10 @@ impl HubSource {
     async fn authorized<T>(&self, message: T) -> Result<Request<T>, Status> {
         let mut request = Request::new(message);
         if let Some(bearer) = &self.bearer {
-            let token = bearer.token().await.map_err(|cause| Status::unavailable(cause.to_string()))?;
+            let token = bearer
+                .token()
+                .await
+                .map_err(|cause| Status::unavailable(cause.to_string()))?;
             let value = AsciiMetadataValue::try_from(format!("Bearer {token}"))
                 .map_err(|_| Status::unavailable("the bearer token is not ASCII"))?;
             request.metadata_mut().insert("authorization", value);
@@ -176,7 +195,11 @@ impl HubSource {
             max_frame_bytes: FRAME_BYTES_MAX,
             ..Default::default()
         });
-        let mut frames = self.client().watch_revocations(request.await?).await?.into_inner();
+        let mut frames = self
+            .client()
+            .watch_revocations(request.await?)
+            .await?
+            .into_inner();
         session.start();
         let silence = Duration::from_millis(guard.bound_ms().saturating_mul(SILENT_BOUNDS).unsigned_abs());
         loop {
@@ -204,7 +227,11 @@ impl Source for HubSource {
                 failures = if session.took_any() { 0 } else { failures + 1 };
                 let wait_ms = match ended {
                     Ok(ended) => {
-                        tracing::info!(why = ended.why, retry_after_ms = ended.retry_after_ms, "the hub's stream ended");
+                        tracing::info!(
+                            why = ended.why,
+                            retry_after_ms = ended.retry_after_ms,
+                            "the hub's stream ended"
+                        );
                         ended.retry_after_ms.max(jittered_ms(failures))
                     }
                     Err(status) => {
@@ -232,14 +259,20 @@ fn bound_of(guard: &Guard, route: &Requirements) -> pb::RouteBound {
     pb::RouteBound {
         route: route.name().to_owned(),
         stale_rule: stale_rule.into(),
-        bound: rule.bound_ms(guard.bound_ms()).filter(|_| !report_only).map(duration),
+        bound: rule
+            .bound_ms(guard.bound_ms())
+            .filter(|_| !report_only)
+            .map(duration),
         report_only,
     }
 }
 
 /// A wait between half and the whole of 100 ms doubled with each failure.
 fn jittered_ms(failures: u32) -> u64 {
-    let whole = WAIT_FIRST_MS.checked_shl(failures.min(10)).unwrap_or(WAIT_LAST_MS).min(WAIT_LAST_MS);
+    let whole = WAIT_FIRST_MS
+        .checked_shl(failures.min(10))
+        .unwrap_or(WAIT_LAST_MS)
+        .min(WAIT_LAST_MS);
     let half = whole / 2;
     half + chance() % (half + 1)
 }
@@ -250,17 +283,27 @@ fn chance() -> u64 {
 }
 
 fn duration(ms: i64) -> prost_types::Duration {
-    let nanos = i32::try_from(ms.rem_euclid(1_000)).unwrap_or(0).saturating_mul(1_000_000);
-    prost_types::Duration { seconds: ms.div_euclid(1_000), nanos }
+    let nanos = i32::try_from(ms.rem_euclid(1_000))
+        .unwrap_or(0)
+        .saturating_mul(1_000_000);
+    prost_types::Duration {
+        seconds: ms.div_euclid(1_000),
+        nanos,
+    }
 }
 
 fn timestamp(at: curfew_core::time::Millis) -> prost_types::Timestamp {
     let duration = duration(at.as_unix_ms());
-    prost_types::Timestamp { seconds: duration.seconds, nanos: duration.nanos }
+    prost_types::Timestamp {
+        seconds: duration.seconds,
+        nanos: duration.nanos,
+    }
 }
 
 fn ms_of(seconds: i64, nanos: i32) -> i64 {
-    seconds.saturating_mul(1_000).saturating_add(i64::from(nanos) / 1_000_000)
+    seconds
+        .saturating_mul(1_000)
+        .saturating_add(i64::from(nanos) / 1_000_000)
 }
 
 #[cfg(test)]

@@ -68,7 +68,10 @@ impl KeyRing {
         let loaded = match &source {
             JwksSource::Static(document) => {
                 let set = KeySet::parse(document).ok().filter(|set| !set.is_empty())?;
-                Loaded { set, fetched_boot_ms: None }
+                Loaded {
+                    set,
+                    fetched_boot_ms: None,
+                }
             }
             JwksSource::Url(_) | JwksSource::Custom(_) => Loaded::default(),
         };
@@ -104,7 +107,10 @@ impl KeyRing {
 
     /// How often the source was asked, and how often in vain.
     pub(crate) fn fetches(&self) -> (u64, u64) {
-        (self.fetches.load(Ordering::Relaxed), self.failures.load(Ordering::Relaxed))
+        (
+            self.fetches.load(Ordering::Relaxed),
+            self.failures.load(Ordering::Relaxed),
+        )
     }
 
     /// How many keys are usable, and how many entries of the set were skipped.
@@ -147,7 +153,10 @@ impl KeyRing {
                     if set.skipped().total() > 0 {
                         tracing::warn!(issuer = %self.entry, skipped = set.skipped().total(), "key set has entries that are unknown or broken");
                     }
-                    self.loaded.store(Arc::new(Loaded { set, fetched_boot_ms: Some(now.boot_ms) }));
+                    self.loaded.store(Arc::new(Loaded {
+                        set,
+                        fetched_boot_ms: Some(now.boot_ms),
+                    }));
                 }
                 Err(cause) => {
                     self.failures.fetch_add(1, Ordering::Relaxed);

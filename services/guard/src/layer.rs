@@ -54,7 +54,10 @@ struct Gate {
 impl Gate {
     fn new(guard: Guard, requirements: Requirements) -> Self {
         let requirements = Arc::new(requirements);
-        Self { guard, routes: Arc::new(move |_, _| Access::Guarded(requirements.clone())) }
+        Self {
+            guard,
+            routes: Arc::new(move |_, _| Access::Guarded(requirements.clone())),
+        }
     }
 
     /// Lets the request pass, with what the handler may know among its extensions, or says why not.
@@ -87,7 +90,9 @@ impl Gate {
 
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gate").field("guard", &self.guard).finish_non_exhaustive()
+        f.debug_struct("Gate")
+            .field("guard", &self.guard)
+            .finish_non_exhaustive()
     }
 }
 
@@ -96,21 +101,34 @@ fn presented(parts: &Parts) -> Result<Presented<'_>, Refused> {
     let mut fields = parts.headers.get_all(AUTHORIZATION).iter();
     let field = fields.next().ok_or_else(|| refusal(Reason::TokenMissing))?;
     if fields.next().is_some() {
-        return Err(refusal(Reason::TokenMalformed).about("more than one `Authorization` field").into());
+        return Err(refusal(Reason::TokenMalformed)
+            .about("more than one `Authorization` field")
+            .into());
     }
-    let text = field.to_str().map_err(|_| refusal(Reason::TokenMalformed).about("`Authorization` is not ASCII"))?;
-    let (scheme, token) = text.split_once(' ').ok_or_else(|| refusal(Reason::TokenMissing))?;
+    let text = field
+        .to_str()
+        .map_err(|_| refusal(Reason::TokenMalformed).about("`Authorization` is not ASCII"))?;
+    let (scheme, token) = text
+        .split_once(' ')
+        .ok_or_else(|| refusal(Reason::TokenMissing))?;
     let proven = parts.extensions.get::<KeyBinding>();
     let key = if scheme.eq_ignore_ascii_case("Bearer") {
         // A bound token sent as a bearer's is refused, whatever proof lies beside it.
         proven.filter(|key| matches!(key, KeyBinding::Mtls(_)))
     } else if scheme.eq_ignore_ascii_case("DPoP") {
         let is_dpop = |key: &&KeyBinding| matches!(key, KeyBinding::Dpop(_));
-        Some(proven.filter(is_dpop).ok_or_else(|| refusal(Reason::BindingMissing))?)
+        Some(
+            proven
+                .filter(is_dpop)
+                .ok_or_else(|| refusal(Reason::BindingMissing))?,
+        )
     } else {
         return Err(refusal(Reason::TokenMissing).into());
     };
-    Ok(Presented { token: token.trim_start_matches(' '), key })
+    Ok(Presented {
+        token: token.trim_start_matches(' '),
+        key,
+    })
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@
 mod admission;
 mod challenge;
 mod check;
+mod conclude;
 mod config;
 mod feed;
 mod guard;

@@ -81,7 +81,10 @@ impl Metrics {
 
     /// Each reason that occurred, with its count.
     pub fn refusals(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {
-        Reason::ALL.iter().map(|reason| (*reason, self.refused(*reason))).filter(|(_, count)| *count > 0)
+        Reason::ALL
+            .iter()
+            .map(|reason| (*reason, self.refused(*reason)))
+            .filter(|(_, count)| *count > 0)
     }
 
     /// Revocations applied, copies included.
@@ -169,6 +172,9 @@ mod tests {
         for ms in [-5, 10, 11, 60_000, 60_001] {
             metrics.sample_revoke_to_reject(ms);
         }
-        assert_eq!(metrics.revoke_to_reject().collect::<Vec<_>>(), [2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+        assert_eq!(
+            metrics.revoke_to_reject().collect::<Vec<_>>(),
+            [2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]
+        );
     }
 }

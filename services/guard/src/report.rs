@@ -107,12 +107,21 @@ impl Reports {
         if !self.enabled.load(Ordering::Relaxed) {
             return;
         }
-        let kind = RefusalKind { reason: refused.reason, route: route.name().into(), report_only };
+        let kind = RefusalKind {
+            reason: refused.reason,
+            route: route.name().into(),
+            report_only,
+        };
         let kept = with(&self.refusals, |kinds| {
             if kinds.len() >= KINDS_MAX && !kinds.contains_key(&kind) {
                 return false;
             }
-            let refusals = kinds.entry(kind).or_insert_with(|| Refusals { count: 0, first: now, last: now, samples: Vec::new() });
+            let refusals = kinds.entry(kind).or_insert_with(|| Refusals {
+                count: 0,
+                first: now,
+                last: now,
+                samples: Vec::new(),
+            });
             refusals.count = refusals.count.saturating_add(1);
             refusals.last = now;
             if refusals.samples.len() < SAMPLES_MAX {
@@ -131,13 +140,20 @@ impl Reports {
         }
         let Some(gid) = known.partitions.gid else { return };
         let [.., last] = *gid.as_bytes();
-        let Some(shard) = self.activity.get(usize::from(last) % SHARDS) else { return };
+        let Some(shard) = self.activity.get(usize::from(last) % SHARDS) else {
+            return;
+        };
         let kept = with(shard, |grants| {
             if grants.len() >= GRANTS_MAX && !grants.contains_key(&gid) {
                 return false;
             }
             let (tenant, sid) = (known.issuer.tenant, known.partitions.sid);
-            let activity = grants.entry(gid).or_insert(Activity { tenant, sid, last: now, count: 0 });
+            let activity = grants.entry(gid).or_insert(Activity {
+                tenant,
+                sid,
+                last: now,
+                count: 0,
+            });
             activity.count = activity.count.saturating_add(1);
             activity.last = now;
             true
@@ -153,7 +169,10 @@ impl Reports {
         let take = |shard: &Mutex<HashMap<GrantId, Activity>>| {
             std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner))
         };
-        Batch { refusals, activity: self.activity.iter().flat_map(take).collect() }
+        Batch {
+            refusals,
+            activity: self.activity.iter().flat_map(take).collect(),
+        }
     }
 }
 
@@ -167,7 +186,11 @@ fn with<T>(mutex: &Mutex<T>, act: impl FnOnce(&mut T) -> bool) -> bool {
 }
 
 fn sample(known: Option<&Known>, refused: &Refused, now: Millis) -> Sample {
-    let text = |name: &str| known.and_then(|known| known.claims.get(name)?.as_str()).map(str::to_owned);
+    let text = |name: &str| {
+        known
+            .and_then(|known| known.claims.get(name)?.as_str())
+            .map(str::to_owned)
+    };
     Sample {
         at: now,
         issuer: known.map(|known| known.issuer.entry),

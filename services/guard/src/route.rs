@@ -43,9 +43,12 @@ impl Stale {
 
     pub(crate) fn validate(self) -> Result<(), ConfigError> {
         match self {
-            Self::AgeCap { cap_ms } if !(1..=CAP_MAX_MS).contains(&cap_ms) => {
-                Err(ConfigError::OutOfRange { setting: "cap_ms", ms: cap_ms, min_ms: 1, max_ms: CAP_MAX_MS })
-            }
+            Self::AgeCap { cap_ms } if !(1..=CAP_MAX_MS).contains(&cap_ms) => Err(ConfigError::OutOfRange {
+                setting: "cap_ms",
+                ms: cap_ms,
+                min_ms: 1,
+                max_ms: CAP_MAX_MS,
+            }),
             Self::AgeCap { .. } | Self::Introspect | Self::Deny | Self::Allow => Ok(()),
         }
     }
@@ -82,7 +85,10 @@ impl Requirements {
     /// A route that needs one scope.
     #[must_use]
     pub fn scope(scope: impl Into<String>) -> Self {
-        Self { scopes_all: vec![scope.into()], ..Self::default() }
+        Self {
+            scopes_all: vec![scope.into()],
+            ..Self::default()
+        }
     }
 
     /// The same, for applications that hold this role as well.
@@ -177,7 +183,11 @@ mod tests {
             (&[], &[], &["R"], &["R"], &[], false),
             (&["A"], &[], &[], &["a"], &[], false),
         ] {
-            assert_eq!(route(all, any, roles).are_met_by(held_scopes, held_roles), met, "{all:?} {any:?} {roles:?}");
+            assert_eq!(
+                route(all, any, roles).are_met_by(held_scopes, held_roles),
+                met,
+                "{all:?} {any:?} {roles:?}"
+            );
         }
     }
 

@@ -40,7 +40,10 @@ pub struct Question<'a> {
 
 impl fmt::Debug for Question<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Question").field("tenant", &self.tenant).field("issuer", &self.issuer).finish_non_exhaustive()
+        f.debug_struct("Question")
+            .field("tenant", &self.tenant)
+            .field("issuer", &self.issuer)
+            .finish_non_exhaustive()
     }
 }
 
@@ -130,7 +133,12 @@ impl Asker {
         boot_ms >= until
             && self
                 .open_until_boot_ms
-                .compare_exchange(until, boot_ms.saturating_add(OPEN_MS), Ordering::Relaxed, Ordering::Relaxed)
+                .compare_exchange(
+                    until,
+                    boot_ms.saturating_add(OPEN_MS),
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                )
                 .is_ok()
     }
 
@@ -138,7 +146,8 @@ impl Asker {
         if answered {
             self.failures.store(0, Ordering::Relaxed);
         } else if self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1) >= FAILURES_MAX {
-            self.open_until_boot_ms.store(boot_ms.saturating_add(OPEN_MS), Ordering::Relaxed);
+            self.open_until_boot_ms
+                .store(boot_ms.saturating_add(OPEN_MS), Ordering::Relaxed);
         }
     }
 }

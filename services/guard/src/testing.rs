@@ -46,11 +46,17 @@ pub(crate) struct TestClock(Arc<Mutex<Now>>);
 
 impl TestClock {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Now { wall: NOW, boot_ms: 1_000_000 })))
+        Self(Arc::new(Mutex::new(Now {
+            wall: NOW,
+            boot_ms: 1_000_000,
+        })))
     }
 
     pub(crate) fn advance(&self, ms: i64) {
-        self.set(|now| Now { wall: now.wall.plus_ms(ms), boot_ms: now.boot_ms + ms });
+        self.set(|now| Now {
+            wall: now.wall.plus_ms(ms),
+            boot_ms: now.boot_ms + ms,
+        });
     }
 
     pub(crate) fn set(&self, change: impl FnOnce(Now) -> Now) {
@@ -70,7 +76,12 @@ pub(crate) fn key(algorithm: Algorithm, kid: &str) -> SigningKey {
 }
 
 pub(crate) fn set_of(keys: &[&SigningKey]) -> Vec<u8> {
-    serialize_key_set(&keys.iter().map(|key| key.public_jwk().clone()).collect::<Vec<_>>())
+    serialize_key_set(
+        &keys
+            .iter()
+            .map(|key| key.public_jwk().clone())
+            .collect::<Vec<_>>(),
+    )
 }
 
 pub(crate) fn foreign(longest_life_ms: i64, clock_error_ms: i64) -> Foreign {
@@ -155,9 +166,18 @@ impl Bench {
         let (signer, foreign_signer) = (key(Algorithm::Es256, "k1"), key(Algorithm::Es256, "k1"));
         let mut config = config(&signer, &foreign_signer);
         change(&mut config);
-        let guard = hooks(Guard::builder(config, Arc::new(clock.clone()))).build().unwrap();
+        let guard = hooks(Guard::builder(config, Arc::new(clock.clone())))
+            .build()
+            .unwrap();
         let feed = guard.follow(LOG, NOW.plus_ms(-1));
-        let bench = Self { clock, guard, feed, signer, foreign_signer, offsets: Mutex::new([0; 4]) };
+        let bench = Self {
+            clock,
+            guard,
+            feed,
+            signer,
+            foreign_signer,
+            offsets: Mutex::new([0; 4]),
+        };
         bench.beat();
         bench
     }
@@ -176,13 +196,24 @@ impl Bench {
     pub(crate) fn apply(&self, partition: LogPartition, record: &LogRecord) {
         let mut offsets = self.offsets.lock().unwrap();
         let offset = &mut offsets[partition.index()];
-        self.feed.apply(Position { partition, offset: *offset }, record).unwrap();
+        self.feed
+            .apply(
+                Position {
+                    partition,
+                    offset: *offset,
+                },
+                record,
+            )
+            .unwrap();
         *offset += 1;
     }
 
     /// A revocation, where tokens of the builders below are judged.
     pub(crate) fn revoke(&self, revocation: Revocation) {
-        self.apply(LOG.home_of(partition()), &LogRecord::Revocation(Arc::new(revocation)));
+        self.apply(
+            LOG.home_of(partition()),
+            &LogRecord::Revocation(Arc::new(revocation)),
+        );
     }
 
     pub(crate) fn sign(&self, claims: &Value) -> String {
@@ -297,6 +328,9 @@ pub(crate) fn revocation(claim: &str, value: &str) -> Revocation {
 }
 
 pub(crate) fn before(mut revocation: Revocation, claim: &str, instant: Millis) -> Revocation {
-    revocation.before = Some(Before { claim: claim.into(), instant });
+    revocation.before = Some(Before {
+        claim: claim.into(),
+        instant,
+    });
     revocation
 }

@@ -48,7 +48,12 @@ pub(crate) struct Partitions {
 
 impl Partitions {
     const fn one(first: Partition) -> Self {
-        Self { first, others: Vec::new(), gid: None, sid: None }
+        Self {
+            first,
+            others: Vec::new(),
+            gid: None,
+            sid: None,
+        }
     }
 
     fn add(&mut self, partition: Partition) {
@@ -146,14 +151,19 @@ fn judge_foreign_type(jws: &Jws, foreign: &Foreign) -> Result<(), Refusal> {
     }
     let claims = jws.claims();
     let says = |name: &str, values: &[&str]| {
-        claims.get(name).and_then(Value::as_str).is_some_and(|said| values.contains(&said))
+        claims
+            .get(name)
+            .and_then(Value::as_str)
+            .is_some_and(|said| values.contains(&said))
     };
     // Keycloak says what a token is in the claim `typ`, Cognito in `token_use`.
     if says("typ", &["Refresh", "Offline"]) {
         return Err(refusal(Reason::TokenIsRefreshToken));
     }
     let by_name = says("typ", &["ID"]) || says("token_use", &["id"]);
-    let by_claim = ID_TOKEN_CLAIMS.iter().any(|name| claims.contains_key(*name) && !foreign.carries.contains(*name));
+    let by_claim = ID_TOKEN_CLAIMS
+        .iter()
+        .any(|name| claims.contains_key(*name) && !foreign.carries.contains(*name));
     let by_audience = audiences(claims)?.any(|audience| foreign.client_ids.contains(audience))
         && !audiences(claims)?.any(|audience| foreign.audiences.iter().any(|own| own == audience));
     if by_name || by_claim || by_audience {
@@ -171,7 +181,11 @@ pub(crate) fn judge_audience(claims: &Map<String, Value>, own: &[String]) -> Res
             return Ok(());
         }
     }
-    Err(if any { refusal(Reason::AudienceWrong) } else { refusal(Reason::ClaimMissing).about("claim `aud`") })
+    Err(if any {
+        refusal(Reason::AudienceWrong)
+    } else {
+        refusal(Reason::ClaimMissing).about("claim `aud`")
+    })
 }
 
 /// `aud` is a string or a list of strings (RFC 7519 section 4.1.3).
@@ -189,7 +203,10 @@ fn audiences(claims: &Map<String, Value>) -> Result<impl Iterator<Item = &str>, 
 }
 
 /// The kind, by the claims that each must have (DESIGN section 8), and the partitions that its ids name.
-pub(crate) fn judge_kind(claims: &Map<String, Value>, issuer: &Issuer) -> Result<(Kind, Partitions), Refusal> {
+pub(crate) fn judge_kind(
+    claims: &Map<String, Value>,
+    issuer: &Issuer,
+) -> Result<(Kind, Partitions), Refusal> {
     if let Some(foreign) = &issuer.foreign {
         required(claims, "sub")?;
         return Ok((Kind::Foreign, Partitions::one(foreign.partition)));
@@ -202,7 +219,10 @@ pub(crate) fn judge_kind(claims: &Map<String, Value>, issuer: &Issuer) -> Result
     if required(claims, "tid")? != issuer.tenant.to_string() {
         return Err(refusal(Reason::IssuerUnknown).about("`tid` is not the tenant of this issuer"));
     }
-    let mut partitions = Partitions { gid: Some(gid), ..Partitions::one(gid.partition()) };
+    let mut partitions = Partitions {
+        gid: Some(gid),
+        ..Partitions::one(gid.partition())
+    };
     partitions.add(jti.partition());
     let has = |name: &str| claims.get(name).is_some_and(|value| !value.is_null());
     let kind = match (has("scp"), has("roles"), has("sid")) {
@@ -219,7 +239,9 @@ pub(crate) fn judge_kind(claims: &Map<String, Value>, issuer: &Issuer) -> Result
                 return Err(mixture("an application's token, whose `gid` is not its `jti`"));
             }
             if has("auth_time") {
-                return Err(mixture("an application's token that says when a user authenticated"));
+                return Err(mixture(
+                    "an application's token that says when a user authenticated",
+                ));
             }
             texts(claims, "roles")?;
             Kind::AppOnly
@@ -261,7 +283,9 @@ pub(crate) fn judge_binding(claims: &Map<String, Value>, proven: Option<&KeyBind
         None | Some(Value::Null) => {
             return match proven {
                 // Whoever speaks DPoP says that the token is bound; an unbound one is not the one it proved.
-                Some(KeyBinding::Dpop(_)) => Err(refusal(Reason::BindingWrong).about("the token is bound to no key")),
+                Some(KeyBinding::Dpop(_)) => {
+                    Err(refusal(Reason::BindingWrong).about("the token is bound to no key"))
+                }
                 // A client certificate is a matter of the connection; the token need not know it.
                 Some(KeyBinding::Mtls(_)) | None => Ok(()),
             };
@@ -286,8 +310,16 @@ pub(crate) fn judge_binding(claims: &Map<String, Value>, proven: Option<&KeyBind
 
 /// The scopes: `scp` as one text or a list, or `scope` (RFC 8693 section 4.2).
 pub(crate) fn scopes(claims: &Map<String, Value>) -> Result<Vec<&str>, Refusal> {
-    let name = if claims.contains_key("scp") { "scp" } else { "scope" };
-    Ok(texts(claims, name)?.into_iter().flat_map(|text| text.split(' ')).filter(|scope| !scope.is_empty()).collect())
+    let name = if claims.contains_key("scp") {
+        "scp"
+    } else {
+        "scope"
+    };
+    Ok(texts(claims, name)?
+        .into_iter()
+        .flat_map(|text| text.split(' '))
+        .filter(|scope| !scope.is_empty())
+        .collect())
 }
 
 /// A claim that is a string or a list of strings.
@@ -295,7 +327,10 @@ pub(crate) fn texts<'a>(claims: &'a Map<String, Value>, name: &str) -> Result<Ve
     match claims.get(name) {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::String(text)) => Ok(vec![text]),
-        Some(Value::Array(list)) => list.iter().map(|item| item.as_str().ok_or_else(|| malformed(name))).collect(),
+        Some(Value::Array(list)) => list
+            .iter()
+            .map(|item| item.as_str().ok_or_else(|| malformed(name)))
+            .collect(),
         Some(Value::Bool(_) | Value::Number(_) | Value::Object(_)) => Err(malformed(name)),
     }
 }

@@ -43,7 +43,9 @@ impl Times {
         let clock_error_ms = foreign.map_or(0, |foreign| foreign.clock_error_ms);
         // A foreign clock ahead by more than the two minutes hold is paid for at the end of the token's
         // life: issued by then at a + error, it may live to a + error + life, its mark to a + life + 2 min.
-        let beyond_slack_ms = clock_error_ms.saturating_sub(KEEP_SLACK_MS.saturating_sub(LEEWAY_MS)).max(0);
+        let beyond_slack_ms = clock_error_ms
+            .saturating_sub(KEEP_SLACK_MS.saturating_sub(LEEWAY_MS))
+            .max(0);
         let leeway_ms = LEEWAY_MS.saturating_sub(beyond_slack_ms);
         if now >= self.expires_at.plus_ms(leeway_ms) {
             return Err(refusal(Reason::TokenExpired));
@@ -57,7 +59,8 @@ impl Times {
         if let Some(foreign) = foreign {
             let life_ms = self.expires_at.ms_since(self.issued_at);
             let left_ms = self.expires_at.ms_since(now);
-            if life_ms > foreign.longest_life_ms || left_ms > foreign.longest_life_ms.saturating_add(ahead_ms) {
+            if life_ms > foreign.longest_life_ms || left_ms > foreign.longest_life_ms.saturating_add(ahead_ms)
+            {
                 return Err(refusal(Reason::TokenLivesTooLong));
             }
         }
@@ -78,12 +81,19 @@ mod tests {
     const NOW: Millis = Millis::from_unix_seconds(1_800_000_000);
 
     fn times(iat_ms: i64, exp_ms: i64) -> Times {
-        Times { expires_at: NOW.plus_ms(exp_ms), not_before: None, issued_at: NOW.plus_ms(iat_ms) }
+        Times {
+            expires_at: NOW.plus_ms(exp_ms),
+            not_before: None,
+            issued_at: NOW.plus_ms(iat_ms),
+        }
     }
 
     #[track_caller]
     fn check(times: Times, foreign: Option<&Foreign>, expected: Option<Reason>) {
-        assert_eq!(times.judge(NOW, foreign).err().map(|refusal| refusal.reason), expected);
+        assert_eq!(
+            times.judge(NOW, foreign).err().map(|refusal| refusal.reason),
+            expected
+        );
     }
 
     #[test]
@@ -100,7 +110,11 @@ mod tests {
         check(times(0, 3_600_000), Some(&entry), None);
         check(times(0, 3_600_001), Some(&entry), Some(Reason::TokenLivesTooLong));
         // Issued long ago and living long: near its end nothing lies far ahead, but its life was too long.
-        check(times(-7_200_000, 60_000), Some(&entry), Some(Reason::TokenLivesTooLong));
+        check(
+            times(-7_200_000, 60_000),
+            Some(&entry),
+            Some(Reason::TokenLivesTooLong),
+        );
         // A forged or wrong `iat` far ahead is not valid yet; within the skew its life still counts from it.
         check(times(59_000, 3_659_000), Some(&entry), None);
     }
@@ -110,16 +124,32 @@ mod tests {
         // 60 s of error fit into the slack of 120 s beside the skew of 60 s; 90 s leave 30 s of skew.
         check(times(-600_000, -59_999), Some(&foreign(3_600_000, 60_000)), None);
         check(times(-600_000, -29_999), Some(&foreign(3_600_000, 90_000)), None);
-        check(times(-600_000, -30_000), Some(&foreign(3_600_000, 90_000)), Some(Reason::TokenExpired));
-        check(times(-600_000, 180_000), Some(&foreign(3_600_000, 300_000)), Some(Reason::TokenExpired));
+        check(
+            times(-600_000, -30_000),
+            Some(&foreign(3_600_000, 90_000)),
+            Some(Reason::TokenExpired),
+        );
+        check(
+            times(-600_000, 180_000),
+            Some(&foreign(3_600_000, 300_000)),
+            Some(Reason::TokenExpired),
+        );
     }
 
     #[test]
     fn an_instant_beyond_all_reckoning_does_not_wrap() {
-        let far = Times { expires_at: Millis::MAX, not_before: None, issued_at: NOW };
+        let far = Times {
+            expires_at: Millis::MAX,
+            not_before: None,
+            issued_at: NOW,
+        };
         check(far, None, None);
         check(far, Some(&foreign(3_600_000, 0)), Some(Reason::TokenLivesTooLong));
-        let zero = Times { expires_at: Millis::ZERO, not_before: None, issued_at: Millis::ZERO };
+        let zero = Times {
+            expires_at: Millis::ZERO,
+            not_before: None,
+            issued_at: Millis::ZERO,
+        };
         check(zero, None, Some(Reason::TokenExpired));
     }
 }

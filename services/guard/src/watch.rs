@@ -47,12 +47,27 @@ impl Guard {
     #[must_use]
     pub fn watch_admitted(&self, admission: &Admission, route: &Arc<Requirements>) -> Watch {
         // Subscribed before the first judgement, so that nothing falls between.
-        let wakes = admission.known.partitions.iter().filter_map(|partition| self.wakes_of(partition)).collect();
-        Watch(Box::pin(watch(self.clone(), admission.known.clone(), route.clone(), wakes)))
+        let wakes = admission
+            .known
+            .partitions
+            .iter()
+            .filter_map(|partition| self.wakes_of(partition))
+            .collect();
+        Watch(Box::pin(watch(
+            self.clone(),
+            admission.known.clone(),
+            route.clone(),
+            wakes,
+        )))
     }
 }
 
-async fn watch(guard: Guard, known: Arc<Known>, route: Arc<Requirements>, mut wakes: Vec<Receiver<u64>>) -> Refused {
+async fn watch(
+    guard: Guard,
+    known: Arc<Known>,
+    route: Arc<Requirements>,
+    mut wakes: Vec<Receiver<u64>>,
+) -> Refused {
     loop {
         for wake in &mut wakes {
             wake.mark_unchanged();
@@ -76,7 +91,11 @@ async fn watch(guard: Guard, known: Arc<Known>, route: Arc<Requirements>, mut wa
 /// Until the token may have expired, and often enough that a stale view is seen within X and a quarter.
 fn next_look_ms(guard: &Guard, known: &Known) -> i64 {
     let now = guard.judged_at(guard.now());
-    let left_ms = known.times.expires_at.plus_ms(curfew_core::time::LEEWAY_MS).ms_since(now);
+    let left_ms = known
+        .times
+        .expires_at
+        .plus_ms(curfew_core::time::LEEWAY_MS)
+        .ms_since(now);
     left_ms.min(guard.bound_ms() / LOOKS_PER_BOUND).max(1)
 }
 
@@ -118,7 +137,10 @@ mod tests {
 
     /// Whether the watch ends within a second of tokio's paused clock.
     async fn fires(watch: &mut Watch) -> Option<Reason> {
-        tokio::time::timeout(Duration::from_secs(1), watch).await.ok().map(|refused| refused.reason)
+        tokio::time::timeout(Duration::from_secs(1), watch)
+            .await
+            .ok()
+            .map(|refused| refused.reason)
     }
 
     #[tokio::test(start_paused = true)]
@@ -130,7 +152,10 @@ mod tests {
         assert_eq!(fires(&mut watch).await, None);
         bench.revoke(revocation("sub", "alice"));
         assert_eq!(fires(&mut watch).await, Some(Reason::TokenRevoked));
-        assert_eq!(bench.guard.watch(&bench.token(), &route()).unwrap_err().reason, Reason::TokenRevoked);
+        assert_eq!(
+            bench.guard.watch(&bench.token(), &route()).unwrap_err().reason,
+            Reason::TokenRevoked
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -149,14 +174,23 @@ mod tests {
         assert_eq!(fires(&mut watch).await, None);
         bench.clock.advance(600_000);
         bench.beat();
-        assert_eq!(tokio::time::timeout(Duration::from_secs(2), &mut watch).await.unwrap().reason, Reason::TokenExpired);
+        assert_eq!(
+            tokio::time::timeout(Duration::from_secs(2), &mut watch)
+                .await
+                .unwrap()
+                .reason,
+            Reason::TokenExpired
+        );
 
         let bench = Bench::new();
         let mut watch = bench.guard.watch(&bench.token(), &route()).unwrap();
         assert_eq!(fires(&mut watch).await, None);
         bench.clock.advance(BOUND_MS);
         assert_eq!(
-            tokio::time::timeout(Duration::from_secs(2), &mut watch).await.unwrap().reason,
+            tokio::time::timeout(Duration::from_secs(2), &mut watch)
+                .await
+                .unwrap()
+                .reason,
             Reason::FreshnessStale
         );
     }
@@ -167,7 +201,8 @@ mod tests {
         let mut watch = bench.guard.watch(&bench.token(), &route()).unwrap();
         for n in 0..1_000 {
             bench.revoke(revocation("sub", &format!("user-{n}")));
-            let polled = std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut watch).poll(context))).await;
+            let polled =
+                std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut watch).poll(context))).await;
             assert!(polled.is_pending());
         }
         bench.revoke(revocation("sub", "alice"));

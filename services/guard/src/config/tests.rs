@@ -10,7 +10,10 @@ fn check(change: impl FnOnce(&mut Config), expected: &str) {
     let mut config = config(&signer, &signer);
     change(&mut config);
     let clock = std::sync::Arc::new(crate::testing::TestClock::new());
-    assert_eq!(crate::Guard::new(config, clock).unwrap_err().to_string(), expected);
+    assert_eq!(
+        crate::Guard::new(config, clock).unwrap_err().to_string(),
+        expected
+    );
 }
 
 #[test]
@@ -25,12 +28,18 @@ fn a_bad_configuration_is_refused_by_the_setting_that_is_wrong() {
         },
         "neither `own` nor `foreign` names an issuer",
     );
-    check(|config| config.bound_ms = 0, "`bound_ms` is 0 ms; it must be 1 to 3600000 ms");
+    check(
+        |config| config.bound_ms = 0,
+        "`bound_ms` is 0 ms; it must be 1 to 3600000 ms",
+    );
     check(
         |config| config.stale = Stale::AgeCap { cap_ms: 0 },
         "`cap_ms` is 0 ms; it must be 1 to 86400000 ms",
     );
-    check(|config| config.own[0].spellings.clear(), &format!("issuer entry {own}: `spellings` is empty or holds an empty text"));
+    check(
+        |config| config.own[0].spellings.clear(),
+        &format!("issuer entry {own}: `spellings` is empty or holds an empty text"),
+    );
     check(
         |config| config.foreign[0].spellings[0] = "https://login.microsoftonline.com/{tenantid}/v2.0".into(),
         &format!(
@@ -46,12 +55,20 @@ fn a_bad_configuration_is_refused_by_the_setting_that_is_wrong() {
         |config| config.foreign[0].entry = config.own[0].tenant.own_issuer(),
         &format!("two issuer entries have the id {own} in one tenant"),
     );
-    check(|config| config.foreign[0].audiences.clear(), &format!("issuer entry {entry}: `audiences` is empty"));
+    check(
+        |config| config.foreign[0].audiences.clear(),
+        &format!("issuer entry {entry}: `audiences` is empty"),
+    );
     check(
         |config| config.foreign[0].longest_life_ms = 0,
         "`longest_life_ms` is 0 ms; it must be 1 to 2678400000 ms",
     );
-    for document in ["", "{}", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct","k":"AA","kid":"s"}]}"#] {
+    for document in [
+        "",
+        "{}",
+        r#"{"keys":[]}"#,
+        r#"{"keys":[{"kty":"oct","k":"AA","kid":"s"}]}"#,
+    ] {
         check(
             |config| config.own[0].keys = JwksSource::of_bytes(document),
             &format!("issuer entry {own}: the given key set has no usable key"),

@@ -43,6 +43,13 @@ struct Loading {
     sum: SnapshotSum,
 }
 
+/// What neither the hub nor this reader can read of one partition.
+#[derive(Default)]
+struct Unreadable {
+    frozen: Option<Frozen>,
+    raw: Vec<Arc<[u8]>>,
+}
+
 enum State {
     /// Before Begin.
     Waiting,
@@ -69,19 +76,31 @@ impl<T: Into<String>> From<T> for Misfit {
 
 impl Session {
     pub(super) fn new(guard: Guard) -> Self {
-        Self { guard, feed: None, state: State::Waiting, took_any: false }
+        Self {
+            guard,
+            feed: None,
+            state: State::Waiting,
+            took_any: false,
+        }
     }
 
     /// Where the next stream goes on; empty: from a snapshot.
     pub(super) fn resume_from(&self) -> (Vec<pb::Watermark>, Vec<u8>) {
-        let Some(feed) = self.feed.as_ref().filter(|feed| feed.is_trusted()) else { return Default::default() };
-        let Some(positions) = feed.follower().positions() else { return Default::default() };
+        let Some(feed) = self.feed.as_ref().filter(|feed| feed.is_trusted()) else {
+            return Default::default();
+        };
+        let Some(positions) = feed.follower().positions() else {
+            return Default::default();
+        };
         let log = feed.follower().log();
         let watermark = |(partition, next_offset): (LogPartition, u64)| pb::Watermark {
             partition: partition.0.into(),
             next_offset,
         };
-        (log.all().zip(positions).map(watermark).collect(), log.log_id.to_vec())
+        (
+            log.all().zip(positions).map(watermark).collect(),
+            log.log_id.to_vec(),
+        )
     }
 
     pub(super) fn start(&mut self) {
@@ -106,13 +125,19 @@ impl Session {
         self.took_any = true;
         let Some(frame) = frame.frame else {
             self.forget("a frame that this version does not know");
-            return Some(Ended { why: "unknown frame", retry_after_ms: super::WAIT_LAST_MS });
+            return Some(Ended {
+                why: "unknown frame",
+                retry_after_ms: super::WAIT_LAST_MS,
+            });
         };
         match self.step(frame) {
             Ok(ended) => ended,
             Err(Misfit(what)) => {
                 self.forget(&what);
-                Some(Ended { why: "misfit", retry_after_ms: 0 })
+                Some(Ended {
+                    why: "misfit",
+                    retry_after_ms: 0,
+                })
             }
         }
     }
@@ -134,11 +159,19 @@ impl Session {
             (Frame::Frozen(frozen), _) => {
                 // The record itself comes as it lies on the log, and is judged by this reader; no heartbeat
                 // follows it from a hub that cannot read it.
-                tracing::error!(partition = frozen.partition, reason = frozen.reason, "a log partition is frozen at the hub");
+                tracing::error!(
+                    partition = frozen.partition,
+                    reason = frozen.reason,
+                    "a log partition is frozen at the hub"
+                );
             }
             (Frame::IssuerChanges(changes), _) => {
                 // Whose tokens are taken is this guard's own configuration.
-                tracing::info!(changed = changes.issuers.len(), removed = changes.removed.len(), "issuer entries changed at the hub");
+                tracing::info!(
+                    changed = changes.issuers.len(),
+                    removed = changes.removed.len(),
+                    "issuer entries changed at the hub"
+                );
             }
             (Frame::Resume(resume), _) => return Ok(Some(self.resume(&resume))),
             (
@@ -158,11 +191,18 @@ impl Session {
         if begin.store_partitions != u32::from(PARTITIONS) {
             return Err("the log has another number of store partitions".into());
         }
-        let log_id = begin.log_id.as_slice().try_into().map_err(|_| "a log id that is none")?;
+        let log_id = begin
+            .log_id
+            .as_slice()
+            .try_into()
+            .map_err(|_| "a log id that is none")?;
         let partitions = u16::try_from(begin.partitions).map_err(|_| "too many log partitions")?;
         let log = LogIdentity::new(log_id, partitions).ok_or("log partitions that do not divide 1,024")?;
         if begin.resumed {
-            let is_same = self.feed.as_ref().is_some_and(|feed| feed.is_trusted() && feed.follower().log() == log);
+            let is_same = self
+                .feed
+                .as_ref()
+                .is_some_and(|feed| feed.is_trusted() && feed.follower().log() == log);
             if !is_same {
                 return Err("resumed what was not there".into());
             }
@@ -179,7 +219,11 @@ impl Session {
             let partition = u16::try_from(watermark.partition).map_err(|_| "a position of no partition")?;
             positions.insert(partition, watermark.next_offset);
         }
-        if !log.all().map(|partition| partition.0).eq(positions.keys().copied()) {
+        if !log
+            .all()
+            .map(|partition| partition.0)
+            .eq(positions.keys().copied())
+        {
             return Err("positions that are not those of all partitions".into());
         }
         let feed = self.guard.begin(log, registered_at);
@@ -195,7 +239,9 @@ impl Session {
     }
 
     fn end(&mut self, end: &pb::SnapshotEnd) -> Result<(), Misfit> {
-        let State::Loading(loading) = std::mem::replace(&mut self.state, State::Tailing) else { return Ok(()) };
+        let State::Loading(loading) = std::mem::replace(&mut self.state, State::Tailing) else {
+            return Ok(());
+        };
         let (count, checksum) = loading.sum.clone().end();
         if count != end.count || checksum.as_slice() != end.checksum.as_slice() {
             return Err("a snapshot that is not whole".into());
@@ -208,10 +254,17 @@ impl Session {
         let feed = self.feed.as_ref().ok_or("a record before a snapshot")?;
         let position = position_of(position)?;
         // A hub withholds other tenants' records, but not their places: nothing else has no bytes.
-        let record = if envelope.is_empty() { LogRecord::Withheld } else { decode_log(envelope) };
+        let record = if envelope.is_empty() {
+            LogRecord::Withheld
+        } else {
+            decode_log(envelope)
+        };
         match feed.apply(position, &record) {
             Ok(Applied::Froze) => {
-                tracing::error!(?position, "a record that this version cannot read; its partition is frozen");
+                tracing::error!(
+                    ?position,
+                    "a record that this version cannot read; its partition is frozen"
+                );
                 Ok(())
             }
             Ok(Applied::Revocation(_) | Applied::Other | Applied::Seen) => Ok(()),
@@ -220,7 +273,10 @@ impl Session {
     }
 
     fn resume(&mut self, resume: &pb::Resume) -> Ended {
-        let retry_after = resume.retry_after.as_ref().map_or(0, |wait| ms_of(wait.seconds, wait.nanos));
+        let retry_after = resume
+            .retry_after
+            .as_ref()
+            .map_or(0, |wait| ms_of(wait.seconds, wait.nanos));
         let why = match resume.reason() {
             pb::ResumeReason::Draining => "draining",
             pb::ResumeReason::Slow => "this guard was too slow",
@@ -231,10 +287,16 @@ impl Session {
             pb::ResumeReason::ReaderTooOld => "this reader is too old",
             pb::ResumeReason::Unspecified => "not said why",
         };
-        if matches!(resume.reason(), pb::ResumeReason::OutOfRange | pb::ResumeReason::OtherLog) {
+        if matches!(
+            resume.reason(),
+            pb::ResumeReason::OutOfRange | pb::ResumeReason::OtherLog
+        ) {
             self.forget(why);
         }
-        Ended { why, retry_after_ms: u64::try_from(retry_after).unwrap_or(0) }
+        Ended {
+            why,
+            retry_after_ms: u64::try_from(retry_after).unwrap_or(0),
+        }
     }
 
     /// The view is not trusted any more, and denies until a snapshot replaces it.
@@ -262,29 +324,41 @@ impl Loading {
     fn raw(&mut self, raw: pb::Raw) -> Result<(), Misfit> {
         for record in raw.records {
             self.sum.raw(&record.envelope);
-            self.raw.push((position_of(record.position.as_ref())?, record.envelope.as_ref().into()));
+            self.raw.push((
+                position_of(record.position.as_ref())?,
+                record.envelope.as_ref().into(),
+            ));
         }
         Ok(())
     }
 
     /// What the hub cannot read, this reader may; what neither can freezes the partition here too (finding Q20).
     fn finish(mut self) -> Feed {
-        let mut frozen: BTreeMap<u16, (Option<Frozen>, Vec<Arc<[u8]>>)> = BTreeMap::new();
+        let mut unreadable: BTreeMap<u16, Unreadable> = BTreeMap::new();
         for (position, bytes) in std::mem::take(&mut self.raw) {
             match decode_log(&bytes) {
                 LogRecord::Revocation(revocation) => self.index.insert(&revocation),
                 LogRecord::Unknown(unknown) => {
-                    let (first, raw) = frozen.entry(position.partition.0).or_default();
+                    let part = unreadable.entry(position.partition.0).or_default();
                     let record_hash = sha256(&bytes);
-                    first.get_or_insert(Frozen { offset: position.offset, record_hash, why: unknown.why });
-                    raw.push(bytes);
+                    part.frozen.get_or_insert(Frozen {
+                        offset: position.offset,
+                        record_hash,
+                        why: unknown.why,
+                    });
+                    part.raw.push(bytes);
                 }
-                LogRecord::Heartbeat(_) | LogRecord::SubjectState(_) | LogRecord::Directory(_) | LogRecord::Skip(_) | LogRecord::Withheld => {}
+                LogRecord::Heartbeat(_)
+                | LogRecord::SubjectState(_)
+                | LogRecord::Directory(_)
+                | LogRecord::Skip(_)
+                | LogRecord::Withheld => {}
             }
         }
         for (partition, next) in &self.positions {
-            let (frozen, raw) = frozen.remove(partition).unwrap_or_default();
-            self.feed.load_snapshot(LogPartition(*partition), Index::default(), *next, frozen, raw);
+            let Unreadable { frozen, raw } = unreadable.remove(partition).unwrap_or_default();
+            self.feed
+                .load_snapshot(LogPartition(*partition), Index::default(), *next, frozen, raw);
         }
         self.feed.load_base(std::mem::take(&mut self.index));
         self.feed.go_live();
@@ -295,5 +369,8 @@ impl Loading {
 fn position_of(position: Option<&pb::Position>) -> Result<Position, Misfit> {
     let position = position.ok_or("a record without a position")?;
     let partition = u16::try_from(position.partition).map_err(|_| "a record of no partition")?;
-    Ok(Position { partition: LogPartition(partition), offset: position.offset })
+    Ok(Position {
+        partition: LogPartition(partition),
+        offset: position.offset,
+    })
 }

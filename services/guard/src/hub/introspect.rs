@@ -23,7 +23,10 @@ impl GrpcIntrospect {
     /// Over this channel.
     #[must_use]
     pub const fn new(channel: Channel) -> Self {
-        Self { channel, bearer: None }
+        Self {
+            channel,
+            bearer: None,
+        }
     }
 
     /// With a token for the authority.
@@ -37,7 +40,9 @@ impl GrpcIntrospect {
 #[async_trait]
 impl Introspect for GrpcIntrospect {
     async fn is_active(&self, question: Question<'_>) -> Result<bool, NoAnswer> {
-        let tenant = question.tenant_name.ok_or_else(|| NoAnswer::new("the issuer entry has no `tenant_name`"))?;
+        let tenant = question
+            .tenant_name
+            .ok_or_else(|| NoAnswer::new("the issuer entry has no `tenant_name`"))?;
         let mut request = Request::new(IntrospectTokenRequest {
             parent: format!("tenants/{}", tenant.trim_start_matches("tenants/")),
             token: question.token.to_owned(),
@@ -49,7 +54,12 @@ impl Introspect for GrpcIntrospect {
             let value = value.map_err(|_| NoAnswer::new("the bearer token is not ASCII"))?;
             request.metadata_mut().insert("authorization", value);
         }
-        let answer = TokenServiceClient::new(self.channel.clone()).introspect_token(request).await;
-        Ok(answer.map_err(|status| NoAnswer::new(status.to_string()))?.into_inner().active)
+        let answer = TokenServiceClient::new(self.channel.clone())
+            .introspect_token(request)
+            .await;
+        Ok(answer
+            .map_err(|status| NoAnswer::new(status.to_string()))?
+            .into_inner()
+            .active)
     }
 }

@@ -24,7 +24,9 @@ pub(super) async fn report(hub: &HubSource, guard: &Guard) {
     loop {
         tokio::time::sleep(every).await;
         // Without a view there is no log whose positions could be told.
-        let Some(request) = request_of(hub, guard) else { continue };
+        let Some(request) = request_of(hub, guard) else {
+            continue;
+        };
         let sent = async { hub.client().report_progress(hub.authorized(request).await?).await };
         match sent.await {
             Ok(response) => {
@@ -44,7 +46,10 @@ pub(super) fn request_of(hub: &HubSource, guard: &Guard) -> Option<pb::ReportPro
     let now = guard.now();
     let positions = follower.log().all().filter_map(|partition| {
         let next_offset = follower.state(partition)?.next?;
-        Some(pb::Watermark { partition: partition.0.into(), next_offset })
+        Some(pb::Watermark {
+            partition: partition.0.into(),
+            next_offset,
+        })
     });
     let batch = guard.0.reports.take();
     let audience = guard.0.audiences.first().cloned().unwrap_or_default();
@@ -67,7 +72,11 @@ pub(super) fn request_of(hub: &HubSource, guard: &Guard) -> Option<pb::ReportPro
             ready: guard.is_ready(),
             index_size: u64::try_from(guard.index_len()).unwrap_or(u64::MAX),
             oldest_heartbeat_age: guard.freshness_age_ms().map(duration),
-            frozen_partitions: guard.frozen().into_iter().map(|partition| partition.0.into()).collect(),
+            frozen_partitions: guard
+                .frozen()
+                .into_iter()
+                .map(|partition| partition.0.into())
+                .collect(),
             clock_time: Some(timestamp(now.wall)),
         }),
         report_id: report_id().to_string(),
@@ -92,12 +101,18 @@ fn refusal_of(kind: RefusalKind, refusals: Refusals, audience: &str) -> pb::Refu
 fn sample_of(sample: Sample) -> pb::RefusalSample {
     pb::RefusalSample {
         time: Some(timestamp(sample.at)),
-        issuer: sample.issuer.map(|issuer| issuer.as_bytes().to_vec()).unwrap_or_default(),
+        issuer: sample
+            .issuer
+            .map(|issuer| issuer.as_bytes().to_vec())
+            .unwrap_or_default(),
         jti: sample.jti.unwrap_or_default(),
         sid: sample.sid.map(|sid| sid.to_string()).unwrap_or_default(),
         gid: sample.gid.map(|gid| gid.to_string()).unwrap_or_default(),
         client_id: sample.client.unwrap_or_default(),
-        record_id: sample.record.map(|record| record.as_bytes().to_vec()).unwrap_or_default(),
+        record_id: sample
+            .record
+            .map(|record| record.as_bytes().to_vec())
+            .unwrap_or_default(),
         since_decision: sample.since_decision_ms.map(duration),
         client_ip: String::new(),
         trace: String::new(),
@@ -111,4 +126,3 @@ fn report_id() -> RecordId {
     right.copy_from_slice(&chance().to_be_bytes());
     RecordId::from_random(random)
 }
-

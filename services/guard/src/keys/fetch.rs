@@ -87,8 +87,13 @@ impl Fetcher {
             JwksSource::Custom(source) => Self::Custom(source.clone()),
             JwksSource::Url(url) => {
                 // A key set has one address; a redirect would let whoever answers there choose another.
-                let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
-                Self::Http(client.map_err(|cause| FetchFailed::new(cause.to_string())), url.clone())
+                let client = reqwest::Client::builder()
+                    .redirect(reqwest::redirect::Policy::none())
+                    .build();
+                Self::Http(
+                    client.map_err(|cause| FetchFailed::new(cause.to_string())),
+                    url.clone(),
+                )
             }
         }
     }
@@ -103,7 +108,10 @@ impl Fetcher {
         };
         match tokio::time::timeout(FETCH_MAX, fetched).await {
             Ok(fetched) => fetched,
-            Err(_) => Err(FetchFailed::new(format!("no answer within {} s", FETCH_MAX.as_secs()))),
+            Err(_) => Err(FetchFailed::new(format!(
+                "no answer within {} s",
+                FETCH_MAX.as_secs()
+            ))),
         }
     }
 }

@@ -22,13 +22,19 @@ pub(super) struct Pace {
 impl Pace {
     /// How long to wait from `now_ms` until the next fetch; 0 or less: now.
     pub(super) fn wait_ms(&self, now_ms: i64, wanted: bool) -> i64 {
-        let Some(asked_at_ms) = self.asked_at_ms else { return 0 };
+        let Some(asked_at_ms) = self.asked_at_ms else {
+            return 0;
+        };
         let scheduled = if self.failures == 0 {
             SCHEDULE_MS
         } else {
             BACKOFF_MS << self.failures.saturating_sub(1).min(BACKOFF_DOUBLINGS_MAX)
         };
-        let after_ms = if wanted { scheduled.min(DEMAND_MS) } else { scheduled };
+        let after_ms = if wanted {
+            scheduled.min(DEMAND_MS)
+        } else {
+            scheduled
+        };
         asked_at_ms.saturating_add(after_ms).saturating_sub(now_ms)
     }
 

@@ -48,10 +48,16 @@ impl Fixture {
         let told = Told::default();
         told.say(document);
         let (clock, entry) = (TestClock::new(), IssuerId::from_bytes([1; 16]));
-        let ring = Arc::new(KeyRing::new(entry, JwksSource::Custom(Arc::new(told.clone())), 60 * 60_000).unwrap());
+        let ring =
+            Arc::new(KeyRing::new(entry, JwksSource::Custom(Arc::new(told.clone())), 60 * 60_000).unwrap());
         let mut task = tokio::task::JoinSet::new();
         task.spawn(ring.clone().keep(Arc::new(clock.clone())));
-        let fixture = Self { clock, ring, told, _task: task };
+        let fixture = Self {
+            clock,
+            ring,
+            told,
+            _task: task,
+        };
         fixture.pass(0).await;
         fixture
     }
@@ -77,7 +83,13 @@ fn one(kid: &str) -> SigningKey {
 async fn a_set_that_is_gone_empty_or_broken_leaves_the_last_good_one_for_the_stated_time() {
     let fixture = Fixture::new(Some(set_of(&[&one("a")]))).await;
     assert_eq!(fixture.get("a"), None);
-    for document in [None, Some(b"".to_vec()), Some(br#"{"keys":[]}"#.to_vec()), Some(b"<html>".to_vec()), Some(vec![b' '; 300_000])] {
+    for document in [
+        None,
+        Some(b"".to_vec()),
+        Some(br#"{"keys":[]}"#.to_vec()),
+        Some(b"<html>".to_vec()),
+        Some(vec![b' '; 300_000]),
+    ] {
         let before = fixture.ring.fetches().1;
         fixture.told.say(document);
         fixture.pass(301).await;
@@ -95,8 +107,7 @@ async fn a_set_that_is_gone_empty_or_broken_leaves_the_last_good_one_for_the_sta
 #[tokio::test(start_paused = true)]
 async fn entries_that_are_unknown_broken_or_colliding_are_skipped_and_the_others_serve() {
     let (good, twin_a, twin_b) = (one("good"), one("twin"), one("twin"));
-    let mut set: serde_json::Value =
-        serde_json::from_slice(&set_of(&[&good, &twin_a, &twin_b])).unwrap();
+    let mut set: serde_json::Value = serde_json::from_slice(&set_of(&[&good, &twin_a, &twin_b])).unwrap();
     let keys = set["keys"].as_array_mut().unwrap();
     keys.push(json!({"kty": "XYZ", "kid": "new"}));
     keys.push(json!({"kty": "EC", "crv": "P-256", "kid": "broken", "x": "AA"}));
@@ -121,7 +132,10 @@ async fn a_storm_of_unknown_kids_is_no_storm_of_fetches_and_a_real_rotation_is_f
         fixture.pass(1).await;
     }
     let (fetches, _) = fixture.ring.fetches();
-    assert!((4..=5).contains(&fetches), "{fetches} fetches for 120,000 unknown `kid`s in 120 s");
+    assert!(
+        (4..=5).contains(&fetches),
+        "{fetches} fetches for 120,000 unknown `kid`s in 120 s"
+    );
     // In the midst of it the issuer rotates.
     fixture.told.say(Some(set_of(&[&one("a"), &one("b")])));
     for second in 0..31 {
@@ -137,7 +151,11 @@ async fn an_announced_rotation_is_found_by_the_schedule_alone() {
     fixture.told.say(Some(set_of(&[&one("b")])));
     fixture.pass(301).await;
     assert_eq!(fixture.get("b"), None);
-    assert_eq!(fixture.get("a"), Some(NoKey::Unknown), "a key that was withdrawn is gone");
+    assert_eq!(
+        fixture.get("a"),
+        Some(NoKey::Unknown),
+        "a key that was withdrawn is gone"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,13 +176,26 @@ async fn an_address_is_fetched_over_http_within_its_bounds() {
     let url = format!("http://{}/jwks", listener.local_addr().unwrap());
     let fetcher = fetch::Fetcher::new(&JwksSource::of_url(url));
     let good = String::from_utf8(set_of(&[&one("a")])).unwrap();
-    let redirect = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n".to_owned();
+    let redirect =
+        "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n".to_owned();
     let length = good.len();
     for (answer, is_good) in [
-        (format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{good}"), true),
-        ("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_owned(), false),
+        (
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{good}"),
+            true,
+        ),
+        (
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_owned(),
+            false,
+        ),
         (redirect, false),
-        (format!("HTTP/1.1 200 OK\r\ncontent-length: 400000\r\n\r\n{}", " ".repeat(400_000)), false),
+        (
+            format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: 400000\r\n\r\n{}",
+                " ".repeat(400_000)
+            ),
+            false,
+        ),
     ] {
         let serve = async {
             let (mut stream, _) = listener.accept().await.unwrap();

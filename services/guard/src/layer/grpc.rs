@@ -32,13 +32,20 @@ impl GrpcGuardLayer {
     /// Every call must meet these requirements.
     #[must_use]
     pub fn new(guard: Guard, requirements: Requirements) -> Self {
-        Self { gate: Gate::new(guard, requirements) }
+        Self {
+            gate: Gate::new(guard, requirements),
+        }
     }
 
     /// What a call must meet depends on its path, `/package.Service/Method`.
     #[must_use]
     pub fn by_method(guard: Guard, routes: impl Fn(&str) -> Access + Send + Sync + 'static) -> Self {
-        Self { gate: Gate { guard, routes: Arc::new(move |_, path| routes(path)) } }
+        Self {
+            gate: Gate {
+                guard,
+                routes: Arc::new(move |_, path| routes(path)),
+            },
+        }
     }
 }
 
@@ -46,7 +53,10 @@ impl<S> Layer<S> for GrpcGuardLayer {
     type Service = GrpcGuardService<S>;
 
     fn layer(&self, inner: S) -> GrpcGuardService<S> {
-        GrpcGuardService { inner, gate: self.gate.clone() }
+        GrpcGuardService {
+            inner,
+            gate: self.gate.clone(),
+        }
     }
 }
 

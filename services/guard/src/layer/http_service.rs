@@ -25,7 +25,9 @@ impl GuardLayer {
     /// Every request must meet these requirements; as a route's own layer in axum.
     #[must_use]
     pub fn new(guard: Guard, requirements: Requirements) -> Self {
-        Self { gate: Gate::new(guard, requirements) }
+        Self {
+            gate: Gate::new(guard, requirements),
+        }
     }
 
     /// What a request must meet depends on its method and path.
@@ -34,7 +36,12 @@ impl GuardLayer {
         guard: Guard,
         routes: impl Fn(&http::Method, &str) -> Access + Send + Sync + 'static,
     ) -> Self {
-        Self { gate: Gate { guard, routes: Arc::new(routes) } }
+        Self {
+            gate: Gate {
+                guard,
+                routes: Arc::new(routes),
+            },
+        }
     }
 }
 
@@ -42,7 +49,10 @@ impl<S> Layer<S> for GuardLayer {
     type Service = GuardService<S>;
 
     fn layer(&self, inner: S) -> GuardService<S> {
-        GuardService { inner, gate: self.gate.clone() }
+        GuardService {
+            inner,
+            gate: self.gate.clone(),
+        }
     }
 }
 

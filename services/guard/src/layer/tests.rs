@@ -53,25 +53,43 @@ async fn a_handler_sees_the_admission_and_a_refused_call_never_reaches_it() {
         assert_eq!((status, body.as_str()), (StatusCode::OK, "alice"));
     }
     let (status, headers, body) = call(&layer, get("/", &[])).await;
-    assert_eq!((status, headers[WWW_AUTHENTICATE].to_str().unwrap()), (StatusCode::UNAUTHORIZED, "Bearer"));
+    assert_eq!(
+        (status, headers[WWW_AUTHENTICATE].to_str().unwrap()),
+        (StatusCode::UNAUTHORIZED, "Bearer")
+    );
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(body["code"], "CURFEW_TOKEN_MISSING");
 
-    let (status, headers, body) = call(&layer, get("/", &[&format!("Bearer {}", bench.token_with("scp", json!("x")))])).await;
+    let (status, headers, body) = call(
+        &layer,
+        get("/", &[&format!("Bearer {}", bench.token_with("scp", json!("x")))]),
+    )
+    .await;
     assert_eq!(status, StatusCode::FORBIDDEN);
-    assert!(headers[WWW_AUTHENTICATE].to_str().unwrap().contains(r#"error="insufficient_scope""#));
+    assert!(
+        headers[WWW_AUTHENTICATE]
+            .to_str()
+            .unwrap()
+            .contains(r#"error="insufficient_scope""#)
+    );
     let body: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!(body, json!({
-        "error": "insufficient_scope",
-        "code": "CURFEW_SCOPE_INSUFFICIENT",
-        "stage": "resource_call",
-        "description": "the token lacks a scope or role that this call needs",
-        "help": "ask for a token with that scope",
-    }));
+    assert_eq!(
+        body,
+        json!({
+            "error": "insufficient_scope",
+            "code": "CURFEW_SCOPE_INSUFFICIENT",
+            "stage": "resource_call",
+            "description": "the token lacks a scope or role that this call needs",
+            "help": "ask for a token with that scope",
+        })
+    );
 
     bench.clock.advance(BOUND_MS);
     let (status, headers, _) = call(&layer, get("/", &[&format!("Bearer {token}")])).await;
-    assert_eq!((status, headers[RETRY_AFTER].to_str().unwrap()), (StatusCode::SERVICE_UNAVAILABLE, "5"));
+    assert_eq!(
+        (status, headers[RETRY_AFTER].to_str().unwrap()),
+        (StatusCode::SERVICE_UNAVAILABLE, "5")
+    );
     assert!(!headers.contains_key(WWW_AUTHENTICATE));
 }
 
@@ -127,7 +145,10 @@ async fn requirements_depend_on_the_route() {
     });
     let bearer = format!("Bearer {}", bench.token());
     assert_eq!(call(&layer, get("/health", &[])).await.2, "nobody");
-    assert_eq!(call(&layer, get("/admin", &[&bearer])).await.0, StatusCode::FORBIDDEN);
+    assert_eq!(
+        call(&layer, get("/admin", &[&bearer])).await.0,
+        StatusCode::FORBIDDEN
+    );
     assert_eq!(call(&layer, get("/orders", &[&bearer])).await.2, "alice");
 }
 
@@ -137,14 +158,23 @@ async fn report_only_lets_everything_pass_and_tells_the_handler() {
     let layer = GuardLayer::new(bench.guard.clone(), Requirements::any());
     let forged = sign(&key(Algorithm::Es256, "k1"), "at+jwt", &delegated());
     let (status, _, body) = call(&layer, get("/", &[&format!("Bearer {forged}")])).await;
-    assert_eq!((status, body.as_str()), (StatusCode::OK, "would refuse: CURFEW_SIGNATURE_WRONG"));
-    assert_eq!(call(&layer, get("/", &[])).await.2, "would refuse: CURFEW_TOKEN_MISSING");
+    assert_eq!(
+        (status, body.as_str()),
+        (StatusCode::OK, "would refuse: CURFEW_SIGNATURE_WRONG")
+    );
+    assert_eq!(
+        call(&layer, get("/", &[])).await.2,
+        "would refuse: CURFEW_TOKEN_MISSING"
+    );
 }
 
 #[tokio::test]
 async fn grpc_callers_get_a_status_with_the_same_words() {
     let bench = Bench::new();
-    let layer = GrpcGuardLayer::new(bench.guard.clone(), Requirements::scope("read").stale(Stale::Deny));
+    let layer = GrpcGuardLayer::new(
+        bench.guard.clone(),
+        Requirements::scope("read").stale(Stale::Deny),
+    );
     let call = async |token: &str| {
         let request = get("/orders.v1.Orders/Get", &[&format!("Bearer {token}")]);
         let response = layer.layer(service_fn(seen)).call(request).await.unwrap();
@@ -156,19 +186,37 @@ async fn grpc_callers_get_a_status_with_the_same_words() {
     bench.revoke(revocation("sub", "alice"));
     let status = call(&bench.token_with("xms_cc", json!(["cp1"]))).await.unwrap();
     assert_eq!(status.code(), Code::Unauthenticated);
-    let challenge = status.metadata().get("www-authenticate").unwrap().to_str().unwrap();
-    assert!(challenge.contains("insufficient_claims") && challenge.contains("invalid_token"), "{challenge}");
+    let challenge = status
+        .metadata()
+        .get("www-authenticate")
+        .unwrap()
+        .to_str()
+        .unwrap();
+    assert!(
+        challenge.contains("insufficient_claims") && challenge.contains("invalid_token"),
+        "{challenge}"
+    );
     let details = status.get_error_details();
     let info = details.error_info().unwrap();
-    assert_eq!((info.reason.as_str(), info.domain.as_str()), ("TOKEN_REVOKED", "curfew"));
+    assert_eq!(
+        (info.reason.as_str(), info.domain.as_str()),
+        ("TOKEN_REVOKED", "curfew")
+    );
     assert_eq!(info.metadata["stage"], "resource_call");
     assert_eq!(info.metadata["initiator"], "user");
     bench.clock.advance(BOUND_MS);
     let status = call(&bench.sign(&app_only())).await.unwrap();
-    assert_eq!(status.code(), Code::PermissionDenied, "scopes come before freshness");
+    assert_eq!(
+        status.code(),
+        Code::PermissionDenied,
+        "scopes come before freshness"
+    );
     let status = call(&bench.token_with("sub", json!("carol"))).await.unwrap();
     assert_eq!(status.code(), Code::Unavailable);
     let details = status.get_error_details();
-    assert_eq!(details.retry_info().unwrap().retry_delay, Some(std::time::Duration::from_secs(5)));
+    assert_eq!(
+        details.retry_info().unwrap().retry_delay,
+        Some(std::time::Duration::from_secs(5))
+    );
     assert_eq!(details.error_info().unwrap().reason, "FRESHNESS_STALE");
 }

@@ -32,13 +32,18 @@ impl Introspect for Told {
 fn bench() -> (Bench, Arc<Told>) {
     let told = Arc::new(Told::default());
     let authority = told.clone();
-    (Bench::build(|_| {}, |builder| builder.introspect(authority)), told)
+    (
+        Bench::build(|_| {}, |builder| builder.introspect(authority)),
+        told,
+    )
 }
 
 async fn ask(bench: &Bench, rule: Stale) -> Result<Ground, Reason> {
     let route = Requirements::any().stale(rule);
     let asked = bench.guard.check_asking(&bench.token(), &route).await;
-    asked.map(|admission| admission.ground()).map_err(|refused| refused.reason)
+    asked
+        .map(|admission| admission.ground())
+        .map_err(|refused| refused.reason)
 }
 
 #[tokio::test(start_paused = true)]
@@ -50,8 +55,14 @@ async fn an_authority_is_asked_only_while_the_view_is_stale() {
     assert_eq!(told.asked.load(Ordering::Relaxed), 0);
     assert_eq!(ask(&bench, Stale::Introspect).await, Ok(Ground::Introspected));
     // What the cap does not let through is asked for.
-    assert_eq!(ask(&bench, Stale::AgeCap { cap_ms: 1 }).await, Ok(Ground::Introspected));
-    assert_eq!(ask(&bench, Stale::AgeCap { cap_ms: 600_000 }).await, Ok(Ground::Young));
+    assert_eq!(
+        ask(&bench, Stale::AgeCap { cap_ms: 1 }).await,
+        Ok(Ground::Introspected)
+    );
+    assert_eq!(
+        ask(&bench, Stale::AgeCap { cap_ms: 600_000 }).await,
+        Ok(Ground::Young)
+    );
     told.answer.store(1, Ordering::Relaxed);
     assert_eq!(ask(&bench, Stale::Introspect).await, Err(Reason::TokenRevoked));
     told.answer.store(2, Ordering::Relaxed);
@@ -59,7 +70,10 @@ async fn an_authority_is_asked_only_while_the_view_is_stale() {
     assert_eq!(told.asked.load(Ordering::Relaxed), 4);
     // The synchronous check asks nobody.
     let route = Requirements::any().stale(Stale::Introspect);
-    assert_eq!(bench.guard.check(&bench.token(), &route).unwrap_err().reason, Reason::FreshnessStale);
+    assert_eq!(
+        bench.guard.check(&bench.token(), &route).unwrap_err().reason,
+        Reason::FreshnessStale
+    );
     assert_eq!(told.asked.load(Ordering::Relaxed), 4);
 }
 

@@ -54,9 +54,18 @@ fn p7_a_heartbeat_from_ahead_counts_as_none() {
 #[test]
 fn p7_a_machine_that_slept_or_whose_wall_clock_was_set_knows_it() {
     for change in [
-        |now: Now| Now { boot_ms: now.boot_ms + BOUND_MS, ..now },
-        |now: Now| Now { wall: now.wall.plus_ms(BOUND_MS), ..now },
-        |now: Now| Now { wall: now.wall.plus_ms(-60_000), boot_ms: now.boot_ms + BOUND_MS },
+        |now: Now| Now {
+            boot_ms: now.boot_ms + BOUND_MS,
+            ..now
+        },
+        |now: Now| Now {
+            wall: now.wall.plus_ms(BOUND_MS),
+            ..now
+        },
+        |now: Now| Now {
+            wall: now.wall.plus_ms(-60_000),
+            boot_ms: now.boot_ms + BOUND_MS,
+        },
     ] {
         let bench = Bench::new();
         bench.admitted(&bench.token());
@@ -69,7 +78,10 @@ fn p7_a_machine_that_slept_or_whose_wall_clock_was_set_knows_it() {
 fn p6_nothing_is_fresh_before_a_heartbeat_stamped_after_the_registration() {
     let bench = Bench::new();
     let feed = bench.guard.follow(LOG, NOW);
-    let place = |offset| Position { partition: home(), offset };
+    let place = |offset| Position {
+        partition: home(),
+        offset,
+    };
     bench.refused(&bench.token(), Reason::FreshnessStale);
     feed.apply(place(0), &heartbeat(NOW)).unwrap();
     bench.refused(&bench.token(), Reason::FreshnessStale);
@@ -85,7 +97,9 @@ fn without_any_view_nothing_is_fresh() {
     let clock = TestClock::new();
     let signer = key(curfew_jose::Algorithm::Es256, "k1");
     let guard = crate::Guard::new(config(&signer, &signer), std::sync::Arc::new(clock)).unwrap();
-    let refused = guard.check(&sign(&signer, "at+jwt", &delegated()), &Requirements::any()).unwrap_err();
+    let refused = guard
+        .check(&sign(&signer, "at+jwt", &delegated()), &Requirements::any())
+        .unwrap_err();
     assert_eq!(refused.reason, Reason::FreshnessStale);
     assert!(guard.is_live() && !guard.is_ready() && guard.is_stale());
     assert_eq!(guard.freshness_age_ms(), None);
@@ -94,7 +108,10 @@ fn without_any_view_nothing_is_fresh() {
 #[test]
 fn q20_a_record_that_cannot_be_read_freezes_its_partition_and_later_records_still_apply() {
     let bench = Bench::new();
-    let unknown = LogRecord::Unknown(UnknownRecord { raw: b"2027".as_slice().into(), why: "min_reader 2".into() });
+    let unknown = LogRecord::Unknown(UnknownRecord {
+        raw: b"2027".as_slice().into(),
+        why: "min_reader 2".into(),
+    });
     bench.apply(home(), &unknown);
     bench.beat();
     bench.refused(&bench.token(), Reason::FreshnessFrozen);
@@ -109,7 +126,10 @@ fn a_changed_history_ends_the_freshness_and_not_the_denials() {
     let bench = Bench::new();
     bench.revoke(revocation("sid", &sid(9).to_string()));
     bench.admitted(&bench.token());
-    let gap = Position { partition: home(), offset: 99 };
+    let gap = Position {
+        partition: home(),
+        offset: 99,
+    };
     assert!(bench.feed.apply(gap, &heartbeat(NOW)).is_err());
     bench.refused(&bench.token(), Reason::FreshnessStale);
     let revoked = bench.token_with("sid", json!(sid(9).to_string()));
@@ -134,14 +154,28 @@ fn each_rung_of_the_ladder_does_what_it_says() {
         (Stale::Deny, None),
         (Stale::Allow, Some(Ground::Allowed)),
     ] {
-        let admitted = bench.guard.check(&bench.token(), &Requirements::any().stale(rule));
-        assert_eq!(admitted.ok().map(|admission| admission.ground()), ground, "{rule:?}");
+        let admitted = bench
+            .guard
+            .check(&bench.token(), &Requirements::any().stale(rule));
+        assert_eq!(
+            admitted.ok().map(|admission| admission.ground()),
+            ground,
+            "{rule:?}"
+        );
     }
     assert_eq!(bench.guard.metrics().admitted_stale(), 2);
     // A covered token is dead on every rung.
     bench.revoke(revocation("sub", "alice"));
-    for rule in [Stale::AgeCap { cap_ms: 600_000 }, Stale::Introspect, Stale::Deny, Stale::Allow] {
-        let refused = bench.guard.check(&bench.token(), &Requirements::any().stale(rule)).unwrap_err();
+    for rule in [
+        Stale::AgeCap { cap_ms: 600_000 },
+        Stale::Introspect,
+        Stale::Deny,
+        Stale::Allow,
+    ] {
+        let refused = bench
+            .guard
+            .check(&bench.token(), &Requirements::any().stale(rule))
+            .unwrap_err();
         assert_eq!(refused.reason, Reason::TokenRevoked);
     }
 }
@@ -154,5 +188,8 @@ fn an_issue_instant_ahead_makes_no_token_younger_than_it_can_be() {
     // Within the skew: as young as can be; beyond it, not valid yet.
     let ahead = |s: i64| bench.token_with("iat", json!(NOW.seconds_floor() + s));
     assert!(bench.guard.check(&ahead(65), &route).is_ok());
-    assert_eq!(bench.guard.check(&ahead(66), &route).unwrap_err().reason, Reason::TokenNotYetValid);
+    assert_eq!(
+        bench.guard.check(&ahead(66), &route).unwrap_err().reason,
+        Reason::TokenNotYetValid
+    );
 }

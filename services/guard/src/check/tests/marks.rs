@@ -50,7 +50,10 @@ fn a_cut_off_is_told_to_cp1_clients_rounded_up_and_to_others_not() {
     let bench = Bench::new();
     let cut_off = NOW.plus_ms(-599_500);
     bench.revoke(before(revocation("sub", "alice"), "sid", cut_off));
-    let plain = bench.refused(&bench.token(), Reason::TokenRevoked).www_authenticate().unwrap();
+    let plain = bench
+        .refused(&bench.token(), Reason::TokenRevoked)
+        .www_authenticate()
+        .unwrap();
     assert!(!plain.contains("insufficient_claims"), "{plain}");
     assert!(plain.contains(r#"error="invalid_token""#), "{plain}");
     let cp1 = bench.refused(&bench.token_with("xms_cc", json!(["CP1"])), Reason::TokenRevoked);
@@ -62,11 +65,17 @@ fn a_cut_off_is_told_to_cp1_clients_rounded_up_and_to_others_not() {
         serde_json::from_slice(&base64::engine::general_purpose::STANDARD.decode(claims).unwrap()).unwrap()
     };
     let value = (NOW.seconds_floor() - 599).to_string();
-    assert_eq!(claims, json!({"access_token": {"nbf": {"essential": true, "value": value}}}));
+    assert_eq!(
+        claims,
+        json!({"access_token": {"nbf": {"essential": true, "value": value}}})
+    );
     assert!(challenge.contains(r#"error="invalid_token""#) && challenge.contains("insufficient_claims"));
     // Nothing of the token comes back.
     for secret in ["alice", "web", &sid(1).to_string(), "k1"] {
-        assert!(!challenge.contains(secret) && !cp1.to_json().to_string().contains(secret), "{secret}");
+        assert!(
+            !challenge.contains(secret) && !cp1.to_json().to_string().contains(secret),
+            "{secret}"
+        );
     }
 }
 
@@ -77,13 +86,22 @@ fn sign_out_everywhere_else_spares_the_session_that_asked() {
     cut.except = vec![sid(1)];
     bench.revoke(cut);
     bench.admitted(&bench.token());
-    bench.refused(&bench.token_with("sid", json!(sid(2).to_string())), Reason::TokenRevoked);
+    bench.refused(
+        &bench.token_with("sid", json!(sid(2).to_string())),
+        Reason::TokenRevoked,
+    );
 }
 
 #[test]
 fn a_claim_that_a_living_mark_names_and_that_cannot_be_compared_is_refused_by_name() {
     let bench = Bench::new();
-    let uncomparable = [json!(true), json!({"id": 1}), json!(1.5), json!([["x"]]), json!([null])];
+    let uncomparable = [
+        json!(true),
+        json!({"id": 1}),
+        json!(1.5),
+        json!([["x"]]),
+        json!([null]),
+    ];
     for value in &uncomparable {
         // While nobody compares it, it does not matter.
         bench.admitted(&bench.token_with("deviceid", value.clone()));
@@ -95,10 +113,15 @@ fn a_claim_that_a_living_mark_names_and_that_cannot_be_compared_is_refused_by_na
     }
     // Lacking and null are not covered; an integer is its decimal text; a list matches by one element.
     bench.admitted(&bench.token());
-    let null = with(delegated(), "deviceid", json!("@")).to_string().replace("\"@\"", "null");
+    let null = with(delegated(), "deviceid", json!("@"))
+        .to_string()
+        .replace("\"@\"", "null");
     bench.admitted(&bench.signer.sign_compact("at+jwt", null.as_bytes()).unwrap());
     bench.refused(&bench.token_with("deviceid", json!(7)), Reason::TokenRevoked);
-    bench.refused(&bench.token_with("deviceid", json!(["x", "7"])), Reason::TokenRevoked);
+    bench.refused(
+        &bench.token_with("deviceid", json!(["x", "7"])),
+        Reason::TokenRevoked,
+    );
     bench.admitted(&bench.token_with("deviceid", json!("07")));
 }
 
@@ -142,7 +165,10 @@ fn a_foreign_token_is_cut_off_by_when_it_was_issued() {
     let mut record = before(revocation("sub", "bob"), "iat", NOW.plus_ms(-30_000));
     record.issuer = entry();
     bench.apply(home, &LogRecord::Revocation(std::sync::Arc::new(record)));
-    bench.refused(&sign(&bench.foreign_signer, "JWT", &foreign_claims()), Reason::TokenRevoked);
+    bench.refused(
+        &sign(&bench.foreign_signer, "JWT", &foreign_claims()),
+        Reason::TokenRevoked,
+    );
     bench.admitted(&bench.foreign_token_with("JWT", "iat", json!(NOW.seconds_floor() - 29)));
 }
 
@@ -152,7 +178,10 @@ fn q7_foreign_tokens_that_outlive_their_marks_are_refused() {
     let expiring = |s: i64| bench.foreign_token_with("JWT", "exp", json!(NOW.seconds_floor() + s));
     bench.refused(&expiring(3_600), Reason::TokenLivesTooLong);
     bench.admitted(&expiring(3_540));
-    bench.refused(&bench.foreign_token_with("JWT", "iat", Value::Null), Reason::ClaimMissing);
+    bench.refused(
+        &bench.foreign_token_with("JWT", "iat", Value::Null),
+        Reason::ClaimMissing,
+    );
 }
 
 #[test]
@@ -160,7 +189,11 @@ fn q12_a_link_of_the_chain_ends_the_token_and_so_does_what_it_keeps() {
     let front = gid(7).to_string();
     let chain = json!([{"client_id": "front", "gid": front}]);
     let exchanged = with(with(delegated(), "deviceid", json!("d1")), "chain", chain);
-    let exchanged = with(with(exchanged, "idp", json!("https://idp")), "gid", json!(jti(1).to_string()));
+    let exchanged = with(
+        with(exchanged, "idp", json!("https://idp")),
+        "gid",
+        json!(jti(1).to_string()),
+    );
     for (claim, value) in [
         ("client_id", "front"),
         ("gid", front.as_str()),
@@ -202,7 +235,10 @@ fn what_is_collected_covered_no_living_token_even_when_the_clock_runs_back() {
     bench.guard.collect();
     assert_eq!(bench.guard.index_len(), 0);
     // A time server steps back by ten minutes: the token's `exp` lies ahead again, its mark is gone.
-    bench.clock.set(|now| curfew_core::time::Now { wall: now.wall.plus_ms(-600_000), ..now });
+    bench.clock.set(|now| curfew_core::time::Now {
+        wall: now.wall.plus_ms(-600_000),
+        ..now
+    });
     bench.beat();
     bench.refused(&token, Reason::TokenExpired);
 }

@@ -81,7 +81,10 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    assert!(tokio::time::timeout(Duration::from_secs(20), seen).await.is_ok(), "never: {what}");
+    assert!(
+        tokio::time::timeout(Duration::from_secs(20), seen).await.is_ok(),
+        "never: {what}"
+    );
 }
 
 #[tokio::test]
@@ -101,7 +104,9 @@ async fn a_guard_follows_a_hub_through_a_broken_stream_and_reports() {
         }
     };
     let source = HubSource::connect(&address, "orders", "orders-1").unwrap();
-    let source = source.bearer(Arc::new(FixedToken("secret".into()))).routes([Requirements::any().named("pay")]);
+    let source = source
+        .bearer(Arc::new(FixedToken("secret".into())))
+        .routes([Requirements::any().named("pay")]);
     let running = bench.guard.start([source.boxed()]);
     send(&first, vec![begin(false)]).await;
     send(&first, snapshot(&[revocation("sid", &sid(2).to_string())], &[])).await;
@@ -124,10 +129,20 @@ async fn a_guard_follows_a_hub_through_a_broken_stream_and_reports() {
         let asked = hub.asked.lock().unwrap();
         assert_eq!(asked[0].1.as_deref(), Some("Bearer secret"));
         assert!(asked[0].0.positions.is_empty());
-        assert_eq!(asked[1].0.positions[usize::from(LOG.home_of(partition()).0)].next_offset, 12);
+        assert_eq!(
+            asked[1].0.positions[usize::from(LOG.home_of(partition()).0)].next_offset,
+            12
+        );
         let subscriber = asked[1].0.subscriber.as_ref().unwrap();
-        assert_eq!((subscriber.name.as_str(), subscriber.replica.as_str()), ("orders", "orders-1"));
-        let routes: Vec<_> = subscriber.routes.iter().map(|route| route.route.as_str()).collect();
+        assert_eq!(
+            (subscriber.name.as_str(), subscriber.replica.as_str()),
+            ("orders", "orders-1")
+        );
+        let routes: Vec<_> = subscriber
+            .routes
+            .iter()
+            .map(|route| route.route.as_str())
+            .collect();
         assert_eq!(routes, ["*", "pay"]);
         assert_eq!(subscriber.routes[0].bound, Some(duration(60_000)));
     }
@@ -135,7 +150,11 @@ async fn a_guard_follows_a_hub_through_a_broken_stream_and_reports() {
     let report = hub.reports.lock().unwrap()[0].clone();
     assert_eq!(report.log_id, LOG.log_id);
     assert!(report.health.unwrap().ready);
-    let refusals = report.refusals.iter().find(|refusal| refusal.reason == "TOKEN_REVOKED").unwrap();
+    let refusals = report
+        .refusals
+        .iter()
+        .find(|refusal| refusal.reason == "TOKEN_REVOKED")
+        .unwrap();
     assert!(refusals.count >= 2 && !refusals.samples.is_empty());
     assert_eq!(report.activity.len(), 1);
     assert_eq!(report.activity[0].gid, gid(1).to_string());

@@ -1,0 +1,87 @@
+//! A gRPC service behind a guard, and a stream that ends when its token is revoked.
+//!
+//! `cargo run -p curfew-guard --example tonic_api -- <tenant id> <issuer> <hub>`; the service is
+//! gRPC health, so that the example needs no `.proto` of its own.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use curfew_clock::SystemClock;
+use curfew_guard::{
+    Access, Admission, BOUND_EMBEDDED_MS, Config, GrpcGuardLayer, GrpcIntrospect, Guard, HubSource,
+    JwksSource, OwnIssuer, Requirements, Stale, connect,
+};
+use tonic::transport::Server;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let tenant = arguments
+        .next()
+        .unwrap_or_else(|| "11111111-1111-4111-8111-111111111111".to_owned());
+    let issuer = arguments
+        .next()
+        .unwrap_or_else(|| "http://127.0.0.1:7080/acme".to_owned());
+    let hub = arguments
+        .next()
+        .unwrap_or_else(|| "http://127.0.0.1:7090".to_owned());
+
+    let mut config = Config::new(["https://orders.example"]);
+    config.bound_ms = BOUND_EMBEDDED_MS;
+    let keys = JwksSource::of_url(format!("{issuer}/jwks"));
+    let own = OwnIssuer {
+        tenant_name: Some("acme".to_owned()),
+        ..OwnIssuer::new(tenant.parse()?, issuer, keys)
+    };
+    config.own.push(own);
+
+    // While the view is stale an authority is asked, over the same address here.
+    let authority = GrpcIntrospect::new(connect(&hub)?);
+    let guard = Guard::builder(config, Arc::new(SystemClock))
+        .introspect(Arc::new(authority))
+        .build()?;
+    let _running = guard.start([HubSource::connect(&hub, "orders", "orders-1")?.boxed()]);
+
+    let watch = Arc::new(
+        Requirements::scope("orders.watch")
+            .named("watch")
+            .stale(Stale::Introspect),
+    );
+    let layer = GrpcGuardLayer::by_method(guard, move |path| match path {
+        "/grpc.health.v1.Health/Watch" => Access::Guarded(watch.clone()),
+        _ => Access::Open,
+    });
+    let (_reporter, health) = tonic_health::server::health_reporter();
+    Server::builder()
+        .layer(layer)
+        .add_service(health)
+        .serve("127.0.0.1:8081".parse()?)
+        .await?;
+    Ok(())
+}
+
+/// How a handler ends a stream: the layer put `Admission` and `Arc<Requirements>` into the request's extensions.
+#[expect(
+    dead_code,
+    reason = "gRPC health has a handler of its own; this is how yours would look"
+)]
+async fn stream(
+    guard: Guard,
+    request: tonic::Request<()>,
+    mut items: tokio::sync::mpsc::Receiver<u64>,
+) -> tonic::Status {
+    let extensions = request.extensions();
+    let (Some(admission), Some(route)) = (
+        extensions.get::<Admission>(),
+        extensions.get::<Arc<Requirements>>(),
+    ) else {
+        return tonic::Status::internal("the guard's layer is missing");
+    };
+    let mut watch = guard.watch_admitted(admission, route);
+    loop {
+        tokio::select! {
+            refused = &mut watch => return refused.to_status(),
+            Some(item) = items.recv() => drop(item),
+        }
+    }
+}

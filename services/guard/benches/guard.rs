@@ -6,7 +6,6 @@
 
 #![expect(
     clippy::expect_used,
-    clippy::indexing_slicing,
     reason = "a benchmark that cannot be set up says so by a panic"
 )]
 

@@ -68,20 +68,28 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn stream(
     guard: Guard,
     request: tonic::Request<()>,
-    mut items: tokio::sync::mpsc::Receiver<u64>,
-) -> tonic::Status {
+    mut items: tokio::sync::mpsc::Receiver<String>,
+    client: tokio::sync::mpsc::Sender<Result<String, tonic::Status>>,
+) {
     let extensions = request.extensions();
     let (Some(admission), Some(route)) = (
         extensions.get::<Admission>(),
         extensions.get::<Arc<Requirements>>(),
     ) else {
-        return tonic::Status::internal("the guard's layer is missing");
+        return;
     };
     let mut watch = guard.watch_admitted(admission, route);
     loop {
-        tokio::select! {
-            refused = &mut watch => return refused.to_status(),
-            Some(item) = items.recv() => drop(item),
+        let next = tokio::select! {
+            refused = &mut watch => Err(refused.to_status()),
+            item = items.recv() => match item {
+                Some(item) => Ok(item),
+                None => return,
+            },
+        };
+        let is_over = next.is_err();
+        if client.send(next).await.is_err() || is_over {
+            return;
         }
     }
 }

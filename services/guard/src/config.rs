@@ -138,7 +138,7 @@ impl Config {
 #[non_exhaustive]
 pub enum ConfigError {
     /// Nothing would be admitted.
-    #[error("`audiences` is empty")]
+    #[error("`audiences` is empty or holds an empty text")]
     NoAudience,
     /// Nothing would be admitted.
     #[error("neither `own` nor `foreign` names an issuer")]
@@ -170,7 +170,7 @@ pub enum ConfigError {
         entry: IssuerId,
     },
     /// A foreign entry without an audience would admit nothing.
-    #[error("issuer entry {entry}: `audiences` is empty")]
+    #[error("issuer entry {entry}: `audiences` is empty or holds an empty text")]
     NoForeignAudience {
         /// The entry.
         entry: IssuerId,
@@ -241,7 +241,7 @@ pub(crate) fn validate(config: &Config) -> Result<Issuers, ConfigError> {
     if config.own.is_empty() && config.foreign.is_empty() {
         return Err(ConfigError::NoIssuer);
     }
-    if !config.own.is_empty() && !config.audiences.iter().any(|audience| !audience.is_empty()) {
+    if !config.own.is_empty() && !are_names(&config.audiences) {
         return Err(ConfigError::NoAudience);
     }
     in_range("bound_ms", config.bound_ms, 1, BOUND_MAX_MS)?;
@@ -259,7 +259,7 @@ pub(crate) fn validate(config: &Config) -> Result<Issuers, ConfigError> {
         issuers.add(issuer, &own.spellings, &own.keys)?;
     }
     for foreign in &config.foreign {
-        if !foreign.audiences.iter().any(|audience| !audience.is_empty()) {
+        if !are_names(&foreign.audiences) {
             return Err(ConfigError::NoForeignAudience { entry: foreign.entry });
         }
         in_range("longest_life_ms", foreign.longest_life_ms, 1, LIFE_MAX_MS)?;
@@ -281,6 +281,11 @@ pub(crate) fn validate(config: &Config) -> Result<Issuers, ConfigError> {
         issuers.add(issuer, &foreign.spellings, &foreign.keys)?;
     }
     Ok(issuers)
+}
+
+/// At least one, none of them empty.
+fn are_names(texts: &[String]) -> bool {
+    !texts.is_empty() && texts.iter().all(|text| !text.is_empty())
 }
 
 impl Issuers {

@@ -8,8 +8,8 @@
 //! the registration.
 //! **Invariant:** one feed applies at a time; beginning another ends the trust in the one before.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -30,6 +30,9 @@ pub(crate) struct View {
     pub(crate) base: ArcSwap<Index>,
     registered_at: Millis,
     trusted: AtomicBool,
+    /// Held by whoever changes the view. The follower knows one writer; here two write, the feed and the
+    /// collection, and a collection that put back what it had read would undo a revocation.
+    writing: Mutex<()>,
 }
 
 impl View {
@@ -68,6 +71,11 @@ impl View {
         self.trusted.store(false, Ordering::Release);
     }
 
+    /// What is guarded is nothing, so a panic elsewhere leaves nothing half done.
+    fn write(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How many marks it holds.
     pub(crate) fn len(&self) -> usize {
         self.base.load().len().saturating_add(self.follower.len())
@@ -75,6 +83,7 @@ impl View {
 
     /// Drops marks that cover no living token.
     pub(crate) fn collect(&self, now: Millis) {
+        let _writing = self.write();
         self.follower.collect(now);
         let mut base = Index::clone(&self.base.load());
         base.collect(now);
@@ -112,6 +121,7 @@ impl Guard {
             base: ArcSwap::default(),
             registered_at,
             trusted: AtomicBool::new(false),
+            writing: Mutex::default(),
         };
         Feed {
             guard: self.clone(),
@@ -131,6 +141,7 @@ impl Guard {
 impl Feed {
     /// Takes the marks of a snapshot of all partitions.
     pub fn load_base(&self, index: Index) {
+        let _writing = self.view.write();
         self.view.base.store(Arc::new(index));
     }
 
@@ -143,9 +154,11 @@ impl Feed {
         frozen: Option<Frozen>,
         raw: Vec<Arc<[u8]>>,
     ) {
+        let writing = self.view.write();
         self.view
             .follower
             .load_snapshot(partition, index, next, frozen, raw);
+        drop(writing);
         self.guard.wake(self.view.follower.log(), partition);
     }
 
@@ -164,12 +177,11 @@ impl Feed {
     /// [`Reload`]: the log is another one or its history changed. The view is no longer fresh;
     /// [`Guard::begin`] another.
     pub fn apply(&self, position: Position, record: &LogRecord) -> Result<Applied, Reload> {
+        let writing = self.view.write();
         let now = self.guard.advance();
-        let applied = self
-            .view
-            .follower
-            .apply(position, record, now)
-            .inspect_err(|_| self.view.distrust())?;
+        let applied = self.view.follower.apply(position, record, now);
+        drop(writing);
+        let applied = applied.inspect_err(|_| self.view.distrust())?;
         if let Applied::Revocation(_) = &applied {
             self.guard.metrics().record();
             self.guard.wake(self.view.follower.log(), position.partition);

@@ -223,8 +223,8 @@ impl Source for HubSource {
             let mut failures = 0;
             loop {
                 let ended = self.stream(&guard, &mut session).await;
-                // A stream that gave something was a good one: the next wait is short again.
-                failures = if session.took_any() { 0 } else { failures + 1 };
+                // A stream that got as far as the tail was a good one: the next wait is short again.
+                failures = if session.did_follow() { 0 } else { failures + 1 };
                 let wait_ms = match ended {
                     Ok(ended) => {
                         tracing::info!(

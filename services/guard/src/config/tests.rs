@@ -20,7 +20,10 @@ fn check(change: impl FnOnce(&mut Config), expected: &str) {
 fn a_bad_configuration_is_refused_by_the_setting_that_is_wrong() {
     let own = "11111111-1111-1111-1111-111111111111";
     let entry = "22222222-2222-2222-2222-222222222222";
-    check(|config| config.audiences.clear(), "`audiences` is empty");
+    check(
+        |config| config.audiences.clear(),
+        "`audiences` is empty or holds an empty text",
+    );
     check(
         |config| {
             config.own.clear();
@@ -57,7 +60,7 @@ fn a_bad_configuration_is_refused_by_the_setting_that_is_wrong() {
     );
     check(
         |config| config.foreign[0].audiences.clear(),
-        &format!("issuer entry {entry}: `audiences` is empty"),
+        &format!("issuer entry {entry}: `audiences` is empty or holds an empty text"),
     );
     check(
         |config| config.foreign[0].longest_life_ms = 0,

@@ -62,7 +62,7 @@ pub(super) struct Session {
     guard: Guard,
     feed: Option<Feed>,
     state: State,
-    took_any: bool,
+    did_follow: bool,
 }
 
 /// A frame that does not fit; the words are for the log.
@@ -80,7 +80,7 @@ impl Session {
             guard,
             feed: None,
             state: State::Waiting,
-            took_any: false,
+            did_follow: false,
         }
     }
 
@@ -105,12 +105,12 @@ impl Session {
 
     pub(super) fn start(&mut self) {
         self.state = State::Waiting;
-        self.took_any = false;
+        self.did_follow = false;
     }
 
-    /// Whether the last stream gave a frame.
-    pub(super) fn took_any(&self) -> bool {
-        self.took_any
+    /// Whether the last stream got as far as the tail: the mark of a good one.
+    pub(super) fn did_follow(&self) -> bool {
+        self.did_follow
     }
 
     /// The hub refused the request: some refusals say that the positions are of no use.
@@ -122,7 +122,6 @@ impl Session {
 
     /// One frame; `Some`: the stream is over.
     pub(super) fn take(&mut self, frame: pb::WatchRevocationsResponse) -> Option<Ended> {
-        self.took_any = true;
         let Some(frame) = frame.frame else {
             self.forget("a frame that this version does not know");
             return Some(Ended {

@@ -260,3 +260,29 @@ fn the_first_refusal_by_a_record_is_sampled_once() {
     assert_eq!(samples[0].refused_at.ms_since(samples[0].decided_at), 40);
     assert_eq!(bench.guard.metrics().revoke_to_reject().nth(2), Some(1));
 }
+
+#[test]
+fn a_collection_beside_the_feed_undoes_no_revocation() {
+    let bench = Bench::new();
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    let collections = std::thread::scope(|scope| {
+        let collecting = scope.spawn(|| {
+            let mut collections = 0;
+            while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+                bench.guard.collect();
+                collections += 1;
+            }
+            collections
+        });
+        for n in 0..2_000 {
+            bench.revoke(revocation("sub", &format!("user-{n}")));
+        }
+        is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+        collecting.join().unwrap()
+    });
+    assert!(collections > 0, "nothing was collected beside the feed");
+    for n in (0..2_000).step_by(37) {
+        let token = bench.token_with("sub", json!(format!("user-{n}")));
+        bench.refused(&token, Reason::TokenRevoked);
+    }
+}

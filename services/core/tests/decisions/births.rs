@@ -197,7 +197,8 @@ fn q10_criteria_that_would_cover_everybody_or_another_tenant_are_refused() {
 
 #[test]
 fn q6_a_mark_is_accepted_only_where_what_it_covers_could_be_refreshed() {
-    let cases: [(&[(&str, &str)], bool, Option<Home>); 9] = [
+    type Case<'a> = (&'a [(&'a str, &'a str)], bool, Option<Home>);
+    let cases: [Case<'_>; 9] = [
         (&[("oid", "ada")], false, Some(Home::Subject)),
         (&[("client_id", "spa"), ("oid", "ada")], true, Some(Home::Subject)),
         (&[("sid", "s")], false, Some(Home::Session)),
@@ -305,7 +306,8 @@ fn q10_q7_a_foreign_revocation_names_a_registered_issuer_and_claims_that_its_tok
         clock_error_ms: 60_000,
         ..foreign()
     };
-    let cases: [(&ForeignIssuer, &[(&str, &str)], Cut, Reason); 5] = [
+    type Case<'a> = (&'a ForeignIssuer, &'a [(&'a str, &'a str)], Cut, Reason);
+    let cases: [Case<'_>; 5] = [
         (&issuer, &[("deviceid", "d")], Cut::Plain, Reason::ClaimNotCarried),
         (
             &issuer,
@@ -554,7 +556,8 @@ fn p13_a_step_up_reaches_a_client_only_through_a_new_authorization() {
 
 #[test]
 fn a_session_that_is_over_or_covered_cannot_be_updated() {
-    let cases: [(fn(&mut World, SessionId), Reason); 5] = [
+    type Case = (fn(&mut World, SessionId), Reason);
+    let cases: [Case; 5] = [
         (|w, sid| drop(w.end_session(ADA, sid)), Reason::SessionEnded),
         (|w, _| drop(w.cut_off(ADA, None)), Reason::Revoked),
         (

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
+use curfew_core::decide::Verdict;
 use curfew_core::decide::refresh::Outcome;
 use curfew_core::directory::{Late, Window};
 use curfew_core::ids::SessionId;
@@ -113,7 +114,7 @@ impl Real {
             .is_alive()
             .then_some((after.generation, after.presented, is_open));
         match &told.verdict {
-            curfew_core::decide::Verdict::Granted(refreshed) => {
+            Verdict::Granted(refreshed) => {
                 assert!(told.revocations.is_empty());
                 let said = match refreshed.outcome {
                     Outcome::Rotated => Said::Rotated,
@@ -124,14 +125,14 @@ impl Real {
                 };
                 (said, present, Some(refreshed.refresh.generation))
             }
-            _ => match told.refused() {
-                Reason::RefreshReused => {
-                    assert_eq!(told.revocations.len(), 1);
-                    (Said::Reused, present, None)
-                }
-                Reason::RefreshImpossible => (Said::Impossible, present, None),
-                other => panic!("{other:?}"),
-            },
+            Verdict::Refused(refusal) if refusal.reason == Reason::RefreshReused => {
+                assert_eq!(told.revocations.len(), 1);
+                (Said::Reused, present, None)
+            }
+            Verdict::Refused(_) | Verdict::NotBefore(_) | Verdict::NeedsRow(_) => {
+                assert_eq!(told.refused(), Reason::RefreshImpossible);
+                (Said::Impossible, present, None)
+            }
         }
     }
 }

@@ -380,13 +380,19 @@ impl World {
         decide: impl FnOnce(&Self, &Context<'_>, &mut Entropy) -> Decision<Verdict<T>>,
     ) -> Told<T> {
         let mut entropy = self.entropy();
+        let decision = decide(self, &self.context(), &mut entropy);
+        assert_eq!(decision.partition, Partition::DIRECTORY);
+        self.commit(decision)
+    }
+
+    fn context(&self) -> Context<'_> {
         let Some(Record::Partition(record)) = self.records.get(&Key::Partition) else {
             panic!("no partition record")
         };
         let Some(Record::Sequence(sequence)) = self.records.get(&Key::Sequence) else {
             panic!("no sequence")
         };
-        let context = Context {
+        Context {
             now: self.now,
             partition: Partition::DIRECTORY,
             incarnation: self.incarnation,
@@ -398,28 +404,24 @@ impl World {
             tail_is_fresh: self.tail_is_fresh,
             guarded_now: &self.guarded_now,
             signing_key: &self.signing_key,
-        };
-        let decision = decide(self, &context, &mut entropy);
-        assert_eq!(decision.partition, Partition::DIRECTORY);
-        self.commit(decision)
+        }
     }
 
     fn commit<T>(&mut self, decision: Decision<Verdict<T>>) -> Told<T> {
         let mut revocations = Vec::new();
         let mut others = 0;
         for outgoing in &decision.publish {
-            match &outgoing.record {
-                LogRecord::Revocation(record) => {
-                    assert_eq!(
-                        record.validate(),
-                        Ok(()),
-                        "no reader freezes on what is published"
-                    );
-                    assert_eq!(record.wide, outgoing.wide);
-                    revocations.push((**record).clone());
-                }
-                _ => others += 1,
-            }
+            let LogRecord::Revocation(record) = &outgoing.record else {
+                others += 1;
+                continue;
+            };
+            assert_eq!(
+                record.validate(),
+                Ok(()),
+                "no reader freezes on what is published"
+            );
+            assert_eq!(record.wide, outgoing.wide);
+            revocations.push((**record).clone());
         }
         for (key, write) in &decision.writes {
             match write {
@@ -574,27 +576,40 @@ impl World {
         told.granted()
     }
 
-    pub(crate) fn refresh(&mut self, name: &str, what: &Presentation) -> Told<refresh::Refreshed> {
-        let request = refresh::Request {
+    pub(crate) fn asking(&self, what: &Presentation) -> refresh::Request {
+        refresh::Request {
             token: what.token.clone(),
             client: what.client.clone(),
             resource: what.resource.map(Into::into),
             scopes: scopes(what.scopes),
             activity: what.activity,
+        }
+    }
+
+    pub(crate) fn refresh(&mut self, name: &str, what: &Presentation) -> Told<refresh::Refreshed> {
+        let (request, entropy) = (self.asking(what), self.entropy());
+        let decision = self.decide_refresh(name, &request, entropy);
+        self.commit(decision)
+    }
+
+    /// The decision alone: what it would do is not done.
+    pub(crate) fn decide_refresh(
+        &self,
+        name: &str,
+        request: &refresh::Request,
+        mut entropy: Entropy,
+    ) -> Decision<Verdict<refresh::Refreshed>> {
+        let (row, gate) = (self.row(request.token.sid), self.gate(name));
+        let tombstone = match self.records.get(&Key::Tombstone(request.token.sid)) {
+            Some(Record::Tombstone(tombstone)) => Some(*tombstone),
+            _ => None,
         };
-        self.decide(|world, context, entropy| {
-            let (row, gate) = (world.row(request.token.sid), world.gate(name));
-            let tombstone = match world.records.get(&Key::Tombstone(request.token.sid)) {
-                Some(Record::Tombstone(tombstone)) => Some(*tombstone),
-                _ => None,
-            };
-            let read = refresh::Read {
-                row: row.as_deref(),
-                gate: gate.as_deref(),
-                tombstone: tombstone.as_ref(),
-            };
-            refresh::refresh(context, read, &request, entropy)
-        })
+        let read = refresh::Read {
+            row: row.as_deref(),
+            gate: gate.as_deref(),
+            tombstone: tombstone.as_ref(),
+        };
+        refresh::refresh(&self.context(), read, request, &mut entropy)
     }
 
     pub(crate) fn app_token(&mut self, client: &str) -> Told<curfew_core::access_token::AccessToken> {

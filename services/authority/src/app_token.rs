@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use curfew_core::access_token::{AccessToken, TYP_ACCESS};
-use curfew_core::decide::app_token;
+use curfew_core::decide::{Verdict, app_token};
 use curfew_core::ids::{ClientId, Scope, SubjectId, TenantId};
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::session::KeyBinding;
-use curfew_core::stored::Key;
+use curfew_core::stored::{Decision, Key};
 
 use crate::answer::Answer;
-use crate::client_auth::{ClientProof, prove_client, unknown_client};
+use crate::client_auth::{Claimant, ClientProof};
 use crate::node::Authority;
 use crate::transact::Ask;
 
@@ -54,15 +54,12 @@ impl Authority {
         let tenant = request.tenant;
         let stage = Stage::Issuance;
         let loaded = self.fresh_directory().await?;
-        let client = loaded
-            .view
-            .client(tenant, &request.client)
-            .ok_or_else(|| unknown_client(&request.client, stage))?;
-        let proven = prove_client(client, &request.proof, request.key, self.wall(), stage)?;
+        let claimant = Claimant::new(tenant, request.client.clone(), request.proof, request.key, stage);
+        let proven = claimant.prove(&loaded.view, self.wall())?;
         let subject = SubjectId::new(request.client.as_str())
             .map_err(|_| Refusal::new(stage, Reason::ClientUnknown))?;
         let subject_key = loaded.ring.subject_key(tenant, &subject)?;
-        let asked = app_token::Request {
+        let mut asked = app_token::Request {
             client: proven,
             subject,
             subject_key,
@@ -77,6 +74,10 @@ impl Authority {
         };
         let done = self
             .transact(ask, |context, seen, entropy| {
+                match claimant.prove(context.directory, context.now) {
+                    Ok(proven) => asked.client = proven,
+                    Err(refusal) => return Decision::of(context.partition, Verdict::Refused(refusal)),
+                }
                 app_token::app_token(context, seen.gate(subject_key).as_deref(), &asked, entropy)
             })
             .await?;

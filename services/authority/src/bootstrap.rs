@@ -19,6 +19,7 @@ use futures_join::join_all;
 use crate::answer::{Answer, store_unavailable};
 use crate::directory::OWN_RESOURCE;
 use crate::node::Authority;
+use crate::seeds::unclaimed;
 use crate::transact::AskTenant;
 
 mod futures_join {
@@ -27,7 +28,7 @@ mod futures_join {
     use std::future::Future;
 
     /// The results, in order; each future runs as its own task.
-    pub(super) async fn join_all<F>(futures: Vec<F>) -> Vec<F::Output>
+    pub(super) async fn join_all<F>(futures: Vec<F>) -> Vec<Result<F::Output, tokio::task::JoinError>>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
@@ -35,9 +36,7 @@ mod futures_join {
         let tasks: Vec<_> = futures.into_iter().map(tokio::spawn).collect();
         let mut results = Vec::with_capacity(tasks.len());
         for task in tasks {
-            if let Ok(result) = task.await {
-                results.push(result);
-            }
+            results.push(task.await);
         }
         results
     }
@@ -75,10 +74,15 @@ impl Authority {
             };
             exists_is_fine(self.create_lifetimes(lifetimes, system.clone()).await)?;
         }
+        if loaded.view.log.is_some_and(|log| log != self.follower.log()) {
+            // What is revoked lies on the log that the directory names (P9).
+            let refusal = Refusal::new(Stage::Request, Reason::LogUnavailable);
+            return Err(refusal.about("the log is another one than the directory's"));
+        }
         if loaded.view.log.is_none() {
             let record = (Key::LogIdentity, Record::LogIdentity(self.follower.log()));
             exists_is_fine(
-                self.create(AskTenant::Given(system.clone()), vec![record], None)
+                self.create(AskTenant::Given(system.clone()), vec![record], None, unclaimed)
                     .await,
             )?;
         }
@@ -99,10 +103,7 @@ impl Authority {
             };
             exists_is_fine(self.create_resource(resource, None).await)?;
         }
-        let ring = loaded.view.keys.is_empty();
-        if ring {
-            exists_is_fine(self.create_ring(system).await)?;
-        }
+        let ring = loaded.view.keys.is_empty() && exists_is_fine(self.create_ring(system).await)?;
         self.poll_directory().await?;
         Ok(Bootstrapped { partitions, ring })
     }
@@ -158,7 +159,8 @@ impl Authority {
                 })
                 .collect();
             for created in join_all(creations).await {
-                made += usize::from(created?);
+                // A partition that was silently left out would count as lost for ever.
+                made += usize::from(created.map_err(|_| unfinished())??);
             }
         }
         made += usize::from(self.create_partition(Partition::DIRECTORY).await?);
@@ -256,15 +258,26 @@ impl Authority {
             .into_iter()
             .map(|key| (Key::RingKey(key.kid.clone()), Record::RingKey(Arc::new(key))))
             .collect();
-        self.create(AskTenant::Given(system), records, None).await
+        // Their names are random, so absence of these says nothing: two nodes that start at once must not
+        // end with two rings, of which the subject key would split every subject in two.
+        self.create(AskTenant::Given(system), records, None, |view| {
+            view.keys.keys().next().map(ToString::to_string)
+        })
+        .await
     }
 }
 
-fn exists_is_fine(made: Answer<()>) -> Answer<()> {
+/// Whether it was made now; somebody else's will do.
+fn exists_is_fine(made: Answer<()>) -> Answer<bool> {
     match made {
-        Err(refusal) if refusal.reason == Reason::AlreadyExists => Ok(()),
-        other => other,
+        Ok(()) => Ok(true),
+        Err(refusal) if refusal.reason == Reason::AlreadyExists => Ok(false),
+        Err(refusal) => Err(refusal),
     }
+}
+
+fn unfinished() -> Refusal {
+    Refusal::new(Stage::Request, Reason::StoreUnavailable)
 }
 
 fn internal() -> Refusal {

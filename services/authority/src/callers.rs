@@ -1,13 +1,13 @@
 //! Who calls, and what they may do. Callers prove themselves by Curfew's own app-only tokens.
 //!
-//! **Invariant:** a caller is judged by the store's record on every call, token or not: a removed
+//! **Invariant:** a caller is judged by its record in the directory on every call, token or not: a removed
 //! role is gone within the age of the directory view, whatever the tail says (P40).
 
 use std::sync::Arc;
 
 use curfew_core::claims::JsonClaims;
 use curfew_core::directory::{Role, TenantScope};
-use curfew_core::ids::{CallerId, TenantId};
+use curfew_core::ids::{CallerId, SubjectId, TenantId};
 use curfew_core::refusal::{Reason, Refusal, RevokedBy, Stage};
 use curfew_core::stored::Key;
 use curfew_core::subject::Gate;
@@ -151,10 +151,21 @@ impl Authority {
         let issuer = tenant.own_issuer();
         let claims = JsonClaims::own(token.jws.claims(), Some(&token.kid))
             .map_err(|error| refuse(Reason::ClaimMalformed).about(error.to_string()))?;
-        let subject = id.as_str().parse().map_err(|_| refuse(Reason::CallerUnknown))?;
+        let subject: SubjectId = id.as_str().parse().map_err(|_| refuse(Reason::CallerUnknown))?;
         let key = loaded.ring.subject_key(tenant, &subject)?;
-        let gate = self.gate_of(key).await?;
         let state = self.follower.of(key.partition());
+        let is_fresh = state
+            .as_ref()
+            .is_some_and(|state| state.is_fresh(self.now(), self.config.staleness_ms));
+        // A mark on a token that lives is in a fresh index, as it is in a guard's; the store is asked only
+        // where this node cannot prove that it has heard of every mark (P40). Absence is no permission.
+        let gate = if is_fresh {
+            None
+        } else {
+            let gate = self.gate_of(key).await?;
+            let gate = gate.filter(|gate| gate.subject == subject && gate.tenant == tenant);
+            Some(gate.ok_or_else(|| refuse(Reason::CallerUnknown))?)
+        };
         let malformed =
             |error: curfew_core::claims::Malformed| refuse(Reason::ClaimMalformed).about(error.to_string());
         let gate_index = gate.as_deref().map(Gate::index).unwrap_or_default();

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use curfew_core::decide::mint::ProvenClient;
-use curfew_core::directory::{Client, ClientAuthMethod, SecretHash};
-use curfew_core::ids::ClientId;
+use curfew_core::directory::{Client, ClientAuthMethod, DirectoryView, SecretHash};
+use curfew_core::ids::{ClientId, TenantId};
 use curfew_core::mac::sha256;
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::session::KeyBinding;
@@ -49,7 +49,7 @@ pub(crate) fn secret_matches(secrets: &[SecretHash], secret: &str, now: Millis) 
 }
 
 /// Authenticates a client by its method; a public client is merely named.
-pub(crate) fn prove_client(
+fn prove_client(
     client: &Client,
     proof: &ClientProof,
     key: Option<KeyBinding>,
@@ -87,7 +87,45 @@ pub(crate) fn prove_client(
     })
 }
 
+/// What a client sent to prove itself, kept for as long as its request is decided.
+///
+/// A decision may wait for a cut-off to pass, and a secret that was ended together with it must not open
+/// anything afterwards (Q5): the client is proven against the very directory that the decision stands on.
+pub(crate) struct Claimant {
+    tenant: TenantId,
+    client: ClientId,
+    proof: ClientProof,
+    key: Option<KeyBinding>,
+    stage: Stage,
+}
+
+impl Claimant {
+    pub(crate) const fn new(
+        tenant: TenantId,
+        client: ClientId,
+        proof: ClientProof,
+        key: Option<KeyBinding>,
+        stage: Stage,
+    ) -> Self {
+        Self {
+            tenant,
+            client,
+            proof,
+            key,
+            stage,
+        }
+    }
+
+    /// Proves it against this directory.
+    pub(crate) fn prove(&self, directory: &DirectoryView, now: Millis) -> Answer<ProvenClient> {
+        let client = directory
+            .client(self.tenant, &self.client)
+            .ok_or_else(|| unknown_client(&self.client, self.stage))?;
+        prove_client(client, &self.proof, self.key.clone(), now, self.stage)
+    }
+}
+
 /// The id of a client that does not exist is told as such: callers are trusted back ends.
-pub(crate) fn unknown_client(id: &ClientId, stage: Stage) -> Refusal {
+fn unknown_client(id: &ClientId, stage: Stage) -> Refusal {
     Refusal::new(stage, Reason::ClientUnknown).about(id.to_string())
 }

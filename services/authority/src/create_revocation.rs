@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use curfew_core::claims::{Claim, Claims};
 use curfew_core::decide::end::{self, Subject};
 use curfew_core::decide::revoke::{self, Cut, Home};
 use curfew_core::decide::{Motive, Verdict};
+use curfew_core::directory::{KeyRecord, KeyState};
 use curfew_core::ids::{
     ClientId, DeviceId, GrantId, IssuerId, KeyId, RecordId, SessionId, SubjectId, TenantId, TokenId,
 };
 use curfew_core::mac;
 use curfew_core::place::Partition;
-use curfew_core::record::{Criterion, JOSE_KID_CLAIM, Revocation};
+use curfew_core::record::{Criterion, JOSE_KID_CLAIM, OperationRef, Revocation};
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::stored::{Decision, Key};
 use curfew_core::time::Millis;
@@ -20,7 +22,7 @@ use crate::create_session::map;
 use crate::node::Authority;
 use crate::operation::Remembered;
 use crate::seen::Seen;
-use crate::transact::Ask;
+use crate::transact::{Ask, Done};
 
 /// What is to be revoked.
 #[derive(Clone, PartialEq, Debug)]
@@ -168,7 +170,7 @@ impl Authority {
             Target::Subject(subject, None) => self.cut_off(tenant, subject, &motive).await,
             Target::Token(jti) => {
                 let asked = of_wide("jti", &jti.to_string(), Cut::Plain, "token", motive);
-                self.revoke_in_log(tenant, jti.partition(), &asked).await
+                self.revoke_in_log(tenant, jti, &asked).await
             }
             Target::Device(device) => {
                 self.revoke_wide(
@@ -197,6 +199,7 @@ impl Authority {
                     .await
             }
             Target::Key(kid) => {
+                self.refuse_key_in_use(kid.as_str()).await?;
                 self.revoke_wide(
                     tenant,
                     &of_wide(JOSE_KID_CLAIM, kid.as_str(), Cut::Plain, "key", motive),
@@ -211,6 +214,9 @@ impl Authority {
                     criterion.map(|criterion| criterion.value.clone())
                 };
                 let (oid, sid, jti) = (value("oid"), value("sid"), value("jti"));
+                if let Some(kid) = value(JOSE_KID_CLAIM) {
+                    self.refuse_key_in_use(&kid).await?;
+                }
                 let asked = revoke::Request {
                     issuer: own,
                     all_of,
@@ -225,7 +231,7 @@ impl Authority {
                         let jti: TokenId = jti
                             .and_then(|jti| jti.parse().ok())
                             .ok_or_else(|| invalid("`jti` is not one of Curfew's"))?;
-                        self.revoke_in_log(tenant, jti.partition(), &asked).await
+                        self.revoke_in_log(tenant, jti, &asked).await
                     }
                     Home::Subject => {
                         let subject = oid
@@ -267,15 +273,14 @@ impl Authority {
             Target::Subject(subject, spared) => {
                 let loaded = self.fresh_directory().await?;
                 let key = loaded.ring.subject_key(tenant, subject)?;
-                let keys = [Key::Ledger(key), Key::Gate(key)];
+                let keys = [Key::Ledger(key)];
                 let view = self
                     .parts
                     .store
                     .read(key.partition(), &keys)
                     .await
                     .map_err(store_unavailable)?;
-                let seen = Seen::new(&keys, view);
-                let (gate, ledger) = (seen.gate(key), seen.ledger(key));
+                let ledger = Seen::new(&keys, view).ledger(key);
                 let sids: Vec<SessionId> = ledger
                     .iter()
                     .flat_map(|ledger| ledger.sessions.iter().map(|entry| entry.sid))
@@ -283,17 +288,10 @@ impl Authority {
                     .collect();
                 let mut views = Vec::with_capacity(sids.len());
                 for chunk in sids.chunks(crate::read_sessions::PAGE_SESSIONS_MAX) {
-                    let keys: Vec<Key> = chunk.iter().map(|sid| Key::Session(*sid)).collect();
-                    let view = self
-                        .parts
-                        .store
-                        .read(key.partition(), &keys)
-                        .await
-                        .map_err(store_unavailable)?;
-                    let seen = Seen::new(&keys, view);
-                    let rows = chunk.iter().filter_map(|sid| seen.row(*sid));
-                    views.extend(rows.map(|row| self.session_view(&loaded, row, gate.as_deref())));
+                    views.extend(self.session_views(tenant, key, chunk).await?);
                 }
+                // Two subjects with one key are told apart by the rows, which hold the whole subject.
+                views.retain(|view| view.row.subject == *subject);
                 Ok(count(&views))
             }
             Target::Token(_) => Ok(Preview {
@@ -329,6 +327,20 @@ impl Authority {
             end::cut_off(context, whole, None, motive, entropy, remember)
         })
         .await
+    }
+
+    /// A mark on the key that signs, or that will, would kill every token of the tenant that is minted from
+    /// now on; a key of the ring is revoked in the ring, where the standby takes over in the same commit.
+    async fn refuse_key_in_use(&self, kid: &str) -> Answer<()> {
+        let loaded = self.fresh_directory().await?;
+        let is_in_use = |key: &KeyRecord| {
+            key.kid.as_str() == kid && matches!(key.state, KeyState::Active | KeyState::Standby)
+        };
+        if loaded.view.keys.values().any(|key| is_in_use(key)) {
+            return Err(Refusal::new(Stage::Request, Reason::CriteriaInvalid)
+                .about("the key is in use: revoke it in the ring, for every tenant at once"));
+        }
+        Ok(())
     }
 
     async fn revoke_narrow(
@@ -370,24 +382,42 @@ impl Authority {
                 |context, _, entropy| revoke::wide(context, asked, entropy, remember),
             )
             .await?;
-        self.poll_directory().await?;
+        self.poll_after_commit().await;
         Ok(answer)
     }
 
+    /// Revokes one token; what this node has heard to be revoked publishes nothing again.
+    ///
+    /// No store keeps the mark, so two that revoke one token within a moment of one another may each publish:
+    /// harmless to readers, and a retry of one operation is known by its id.
     pub(crate) async fn revoke_in_log(
         &self,
         tenant: TenantId,
-        partition: Partition,
+        jti: TokenId,
         asked: &revoke::Request,
     ) -> Answer<RevocationAnswer> {
-        self.revoke_with(
-            tenant,
-            partition,
-            Vec::new(),
-            &asked.motive,
-            |context, _, entropy| revoke::log_only(context, asked, entropy, remember),
-        )
-        .await
+        let keys = operation_key(tenant, &asked.motive);
+        let ask = Ask {
+            tenant: tenant.into(),
+            partition: jti.partition(),
+            keys,
+            stage: Stage::Request,
+        };
+        let done = self
+            .transact(ask, |context, seen, entropy| {
+                if let Some(verdict) = recall(seen, tenant, &asked.motive) {
+                    return Decision::of(context.partition, verdict);
+                }
+                let index = context.index;
+                let known = index.map(|index| index.covered(tenant, asked.issuer, &OneToken(jti)));
+                if let Some(Ok(Some(covering))) = known {
+                    let found = (Some(covering.winner.id), None, None);
+                    return Decision::of(context.partition, Verdict::Granted(found));
+                }
+                map(revoke::log_only(context, asked, entropy, remember), found)
+            })
+            .await?;
+        Ok(answer_of(done))
     }
 
     async fn revoke_foreign(&self, tenant: TenantId, asked: &revoke::Request) -> Answer<RevocationAnswer> {
@@ -421,11 +451,7 @@ impl Authority {
             &mut mac::Entropy,
         ) -> Decision<Verdict<Revocation>>,
     ) -> Answer<RevocationAnswer> {
-        keys.extend(
-            motive
-                .operation
-                .map(|operation| Key::Operation(tenant, operation.id)),
-        );
+        keys.extend(operation_key(tenant, motive));
         let ask = Ask {
             tenant: tenant.into(),
             partition,
@@ -438,13 +464,31 @@ impl Authority {
                 None => map(decide(context, seen, entropy), found),
             })
             .await?;
-        let (record, before, revocation) = done.value;
-        Ok(RevocationAnswer {
-            record,
-            before,
-            revocation,
-            published: done.published,
-        })
+        Ok(answer_of(done))
+    }
+}
+
+/// All that is known of a token by its `jti` alone.
+struct OneToken(TokenId);
+
+impl Claims for OneToken {
+    fn claim(&self, name: &str) -> Option<Claim<'_>> {
+        (name == "jti").then(|| Claim::Text(self.0.to_string().into()))
+    }
+}
+
+fn operation_key(tenant: TenantId, motive: &Motive) -> Vec<Key> {
+    let key = |operation: OperationRef| Key::Operation(tenant, operation.id);
+    motive.operation.map(key).into_iter().collect()
+}
+
+fn answer_of(done: Done<Found>) -> RevocationAnswer {
+    let (record, before, revocation) = done.value;
+    RevocationAnswer {
+        record,
+        before,
+        revocation,
+        published: done.published,
     }
 }
 

@@ -3,21 +3,23 @@
 //! **Invariant:** no decision stands on a view whose version was read more than three seconds ago,
 //! nor on one whose store's clock is more than δ away (DESIGN section 4).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use curfew_core::directory::{Caller, Client, ClientAuthMethod, DirectoryView};
-use curfew_core::ids::{ClientId, ResourceId, Scope};
+use curfew_core::directory::{Caller, Client, ClientAuthMethod, DirectoryView, Tenant};
+use curfew_core::ids::{ClientId, ResourceId, Scope, TenantId};
 use curfew_core::place::{Partition, Version};
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::stored::{Key, Listed, Record};
 use curfew_core::time::{DELTA_MS, DIRECTORY_AGE_MAX_MS, Millis};
 use curfew_ports::store::PAGE_MAX;
 
-use crate::answer::{Answer, key_unavailable, store_unavailable};
+use crate::answer::{Answer, store_unavailable};
 use crate::node::Authority;
 use crate::ring::Ring;
+use crate::seen::Seen;
 
 /// The id of the resource that Curfew's own services are.
 pub(crate) const OWN_RESOURCE: &str = "curfew";
@@ -33,6 +35,31 @@ pub struct Loaded {
     pub view: DirectoryView,
     /// The opened keys.
     pub ring: Ring,
+    // Every spelling of every own issuer: a token's `iss` is looked up on each call.
+    issuers: BTreeMap<Arc<str>, TenantId>,
+}
+
+impl Loaded {
+    fn new(view: DirectoryView, ring: Ring) -> Self {
+        let issuers = view
+            .tenants
+            .values()
+            .flat_map(|tenant| {
+                let id = tenant.id;
+                tenant
+                    .issuer_spellings
+                    .iter()
+                    .map(move |spelling| (spelling.clone(), id))
+            })
+            .collect();
+        Self { view, ring, issuers }
+    }
+
+    /// The tenant one of whose issuer's spellings this is.
+    #[must_use]
+    pub fn tenant_of_issuer(&self, spelling: &str) -> Option<&Arc<Tenant>> {
+        self.view.tenants.get(self.issuers.get(spelling)?)
+    }
 }
 
 /// The present version, shared.
@@ -40,7 +67,9 @@ pub struct Loaded {
 pub struct Directory {
     loaded: ArcSwap<Loaded>,
     read_at: AtomicI64,
-    // One reload at a time: the others wait and find it done.
+    // How many reads have ended, well or badly.
+    polls: AtomicU64,
+    // One read at a time: the others wait and take what it found.
     loading: tokio::sync::Mutex<()>,
 }
 
@@ -58,7 +87,7 @@ impl Directory {
     }
 
     fn age_ms(&self, now: Millis) -> i64 {
-        now.ms_since(self.read_at()).abs()
+        now.ms_since(self.read_at()).saturating_abs()
     }
 }
 
@@ -68,10 +97,14 @@ impl Authority {
         if self.directory.age_ms(self.wall()) < POLL_MS {
             return Ok(self.directory.loaded());
         }
-        match self.poll_directory().await {
+        match self.poll_once().await {
             Ok(()) => Ok(self.directory.loaded()),
-            // Younger than three seconds is still good, whatever happened just now.
-            Err(_) if self.directory.age_ms(self.wall()) < DIRECTORY_AGE_MAX_MS => {
+            // Younger than three seconds is still good, though the store did not answer just now. What it
+            // did answer, a fence or another time, holds at once.
+            Err(refusal)
+                if matches!(refusal.reason, Reason::StoreUnavailable | Reason::DirectoryStale)
+                    && self.directory.age_ms(self.wall()) < DIRECTORY_AGE_MAX_MS =>
+            {
                 Ok(self.directory.loaded())
             }
             Err(refusal) => Err(refusal),
@@ -81,6 +114,38 @@ impl Authority {
     /// Reads the polled key, and everything where it changed.
     pub async fn poll_directory(&self) -> Answer<()> {
         let _one = self.directory.loading.lock().await;
+        self.poll_alone().await
+    }
+
+    /// The same after a commit that is known: a failure to read is no failure of what was committed.
+    pub(crate) async fn poll_after_commit(&self) {
+        if self.poll_directory().await.is_err() {
+            // The next decision reads, or is refused: it never stands on a view from before this commit.
+            self.directory.read_at.store(i64::MIN, Ordering::Release);
+        }
+    }
+
+    /// The same for a request that merely needs a young view: whoever waited takes what was found meanwhile,
+    /// so a thousand requests cost one read, and a store that is down costs them one timeout.
+    async fn poll_once(&self) -> Answer<()> {
+        let polls = self.directory.polls.load(Ordering::Acquire);
+        let _one = self.directory.loading.lock().await;
+        if self.directory.polls.load(Ordering::Acquire) != polls {
+            if self.directory.age_ms(self.wall()) < POLL_MS {
+                return Ok(());
+            }
+            return Err(Refusal::new(Stage::Request, Reason::DirectoryStale));
+        }
+        self.poll_alone().await
+    }
+
+    async fn poll_alone(&self) -> Answer<()> {
+        let polled = self.poll_and_load().await;
+        self.directory.polls.fetch_add(1, Ordering::Release);
+        polled
+    }
+
+    async fn poll_and_load(&self) -> Answer<()> {
         for _ in 0..LOAD_TRIES_MAX {
             let before = self.wall();
             let version = self.directory_version().await?;
@@ -95,8 +160,8 @@ impl Authority {
             if self.directory_version().await? == version {
                 view.version = version;
                 view.read_at = before;
-                let ring = Ring::open(&view, &*self.parts.vault).map_err(key_unavailable)?;
-                self.directory.loaded.store(Arc::new(Loaded { view, ring }));
+                let ring = Ring::open(&view, &*self.parts.vault, before);
+                self.directory.loaded.store(Arc::new(Loaded::new(view, ring)));
                 self.directory
                     .read_at
                     .store(before.as_unix_ms(), Ordering::Release);
@@ -108,11 +173,8 @@ impl Authority {
 
     async fn directory_version(&self) -> Answer<Option<Version>> {
         let before = self.wall();
-        let read = self
-            .parts
-            .store
-            .read(Partition::DIRECTORY, &[Key::DirectoryVersion])
-            .await;
+        let keys = [Key::DirectoryVersion, Key::Partition];
+        let read = self.parts.store.read(Partition::DIRECTORY, &keys).await;
         let view = read.map_err(store_unavailable)?;
         let after = self.wall();
         let is_off =
@@ -120,12 +182,15 @@ impl Authority {
         if is_off {
             return Err(Refusal::new(Stage::Request, Reason::ClockSuspect));
         }
-        Ok(view
-            .values
-            .into_iter()
-            .next()
-            .flatten()
-            .map(|value| value.version))
+        let seen = Seen::new(&keys, view);
+        // Decisions everywhere stand on the directory: a history of it that was not recovered is none.
+        let is_open = seen
+            .partition()
+            .is_some_and(|record| record.incarnation == seen.incarnation);
+        if !is_open {
+            return Err(Refusal::new(Stage::Request, Reason::Fenced).about("the directory"));
+        }
+        Ok(seen.version(&Key::DirectoryVersion))
     }
 
     async fn read_directory(&self) -> Answer<DirectoryView> {
@@ -213,7 +278,7 @@ fn project_callers(view: &mut DirectoryView) {
     }
 }
 
-fn client_of(caller: &Caller, system: curfew_core::ids::TenantId) -> Option<Client> {
+fn client_of(caller: &Caller, system: TenantId) -> Option<Client> {
     let own = ResourceId::new(OWN_RESOURCE).ok()?;
     let roles = caller
         .roles

@@ -2,13 +2,20 @@
 //!
 //! **Invariant:** explaining changes nothing: no generation is spent, nothing is revoked.
 
-use curfew_core::ids::TenantId;
-use curfew_core::refresh_token::{PREFIX, RefreshToken};
+use std::sync::Arc;
+
+use curfew_core::decide::mint::ProvenClient;
+use curfew_core::decide::{Verdict, refresh};
+use curfew_core::directory::DirectoryView;
+use curfew_core::ids::{ClientId, TenantId};
+use curfew_core::refresh_token::PREFIX;
 use curfew_core::refusal::{Reason, Refusal, Stage};
+use curfew_core::session::Grant;
 use serde_json::{Map, Value};
 
 use crate::answer::Answer;
 use crate::node::Authority;
+use crate::transact::Ask;
 
 /// What kind of token it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,7 +136,7 @@ impl Authority {
         let stage = Stage::SilentRenewal;
         let refuse = |reason| Refusal::new(stage, reason);
         let loaded = self.fresh_directory().await?;
-        let token = match RefreshToken::decode(token, loaded.ring.tags()?, tenant) {
+        let token = match loaded.ring.read_refresh_token(token, tenant)? {
             Ok(token) => token,
             Err(reason) => return Ok(Explanation::refused(TokenKind::Refresh, false, refuse(reason))),
         };
@@ -139,27 +146,72 @@ impl Authority {
             explanation.refused = Some(Refusal::new(Stage::ResourceCall, Reason::TokenIsRefreshToken));
             return Ok(explanation);
         }
-        let view = match self.get_session(tenant, token.sid).await {
-            Ok(view) => view,
-            Err(refusal) if refusal.reason == Reason::SessionUnknown => return Ok(explanation),
-            Err(refusal) => return Err(refusal),
+        // The refresh itself, decided as for its own client that proves all it must, and never committed: no
+        // second account of the rules can disagree with them.
+        let (sid, key, low) = (token.sid, token.subject_key, token.grant);
+        let ask = Ask {
+            tenant: tenant.into(),
+            partition: sid.partition(),
+            keys: refresh::keys(&token).into(),
+            stage,
         };
-        let grant = view.row.grant_by_low(token.grant);
-        explanation.grant = grant.map(|grant| grant.gid.to_string());
-        let of_grant = match grant {
-            None => Some(refuse(Reason::GrantUnknown)),
-            Some(grant) if !grant.salt(token.generation).matches(&token.salt) => {
-                Some(refuse(Reason::RefreshImpossible).about("salt"))
+        let mut grant_id = None;
+        let verdict = self
+            .consider(ask, |context, seen, entropy| {
+                let (row, gate, tombstone) = (seen.row(sid), seen.gate(key), seen.tombstone(sid));
+                let grant = row.as_deref().and_then(|row| row.grant_by_low(low));
+                grant_id = grant.map(|grant| grant.gid);
+                let client = grant.and_then(|grant| context.directory.client(tenant, &grant.client));
+                let request = refresh::Request {
+                    token: token.clone(),
+                    client: ProvenClient {
+                        id: grant.map_or_else(nobody, |grant| grant.client.clone()),
+                        is_authenticated: client.is_some_and(|client| client.is_confidential()),
+                        key: grant.and_then(|grant| grant.binding.clone()),
+                    },
+                    resource: grant.and_then(|grant| a_resource_of(context.directory, tenant, grant)),
+                    scopes: Vec::new(),
+                    activity: None,
+                };
+                let read = refresh::Read {
+                    row: row.as_deref(),
+                    gate: gate.as_deref(),
+                    tombstone: tombstone.as_ref(),
+                };
+                refresh::refresh(context, read, &request, entropy)
+            })
+            .await?;
+        explanation.grant = grant_id.map(|gid| gid.to_string());
+        explanation.refused = match verdict {
+            Verdict::Granted(_) => None,
+            // Nothing was revoked by explaining, so there is no record to name.
+            Verdict::Refused(refusal) if refusal.reason == Reason::RefreshReused => {
+                Some(refuse(Reason::RefreshReused).about("presenting it would revoke the grant"))
             }
-            Some(grant) => match grant.life.ending() {
-                Some(ending) => Some(refuse(Reason::GrantEnded).about(format!("cause {}", ending.cause))),
-                None if token.generation < grant.generation && grant.presented != Some(token.generation) => {
-                    Some(refuse(Reason::RefreshReused).about("presenting it would revoke the grant"))
-                }
-                None => None,
-            },
+            Verdict::Refused(refusal) => Some(refusal),
+            Verdict::NotBefore(instant) => Some(refuse(Reason::CutoffPending).until(instant)),
+            Verdict::NeedsRow(_) => Some(refuse(Reason::Conflict)),
         };
-        explanation.refused = view.over.or(of_grant);
         Ok(explanation)
     }
+}
+
+/// A resource that the grant's client may name: which one does not matter to whether the grant is alive.
+fn a_resource_of(directory: &DirectoryView, tenant: TenantId, grant: &Grant) -> Option<Arc<str>> {
+    let client = directory.client(tenant, &grant.client);
+    let named = grant.resources.first();
+    let named = named.or_else(|| client.and_then(|client| client.resources.first()));
+    let of_tenant = || {
+        directory
+            .resources
+            .keys()
+            .find(|(of, _)| *of == tenant)
+            .map(|(_, id)| id)
+    };
+    named.or_else(of_tenant).map(|id| id.as_str().into())
+}
+
+#[expect(clippy::expect_used, reason = "a constant, valid text")]
+fn nobody() -> ClientId {
+    ClientId::new("nobody").expect("a constant is valid")
 }

@@ -2,8 +2,8 @@
 //!
 //! **Invariant:** the tail is the log's own; nothing is added to it and nothing is stamped again.
 
-pub use curfew_ports::log::{Bounds, LogEntry, LogError, Tail};
 use curfew_ports::log::TailFrom;
+pub use curfew_ports::log::{Bounds, LogEntry, LogError, Tail};
 
 use crate::answer::{Answer, log_unavailable};
 use crate::node::Authority;

@@ -4,16 +4,20 @@
 
 mod beat;
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use curfew_core::follow::Reload;
-use curfew_ports::log::{LogEntry, LogError, Tail, TailFrom};
+use curfew_core::refusal::{Reason, Refusal, Stage};
+use curfew_ports::log::{Bounds, LogEntry, LogError, Tail, TailFrom};
 
 use crate::answer::{Answer, log_unavailable};
 use crate::node::Authority;
 
 /// How often marks that are over are dropped.
 const COLLECT_EVERY: Duration = Duration::from_secs(30);
+/// Reloads of one catching up; a log that keeps changing is no log.
+const RELOADS_MAX: usize = 3;
 /// The pause before a broken tail is opened again.
 const REOPEN_AFTER: Duration = Duration::from_millis(250);
 
@@ -22,30 +26,32 @@ impl Authority {
     pub async fn catch_up(&self) -> Answer<()> {
         let bounds = self.parts.log.bounds().await.map_err(log_unavailable)?;
         let mut tail = self.open_tail().await.map_err(log_unavailable)?;
-        loop {
-            let is_behind = bounds
-                .iter()
-                .zip(self.follower.log().all())
-                .any(|(bounds, partition)| {
-                    let next = self
-                        .follower
-                        .state(partition)
-                        .and_then(|state| state.next)
-                        .unwrap_or(bounds.start);
-                    next < bounds.end
-                });
-            if !is_behind {
-                return Ok(());
-            }
+        let mut reloads = 0;
+        while self.is_behind(&bounds) {
             let entries = tail.next().await.map_err(log_unavailable)?;
-            self.apply(&entries).map_err(|reload| {
-                tracing::error!(%reload, "the log cannot be followed");
-                curfew_core::refusal::Refusal::new(
-                    curfew_core::refusal::Stage::Request,
-                    curfew_core::refusal::Reason::LogUnavailable,
-                )
-            })?;
+            let Err(reload) = self.apply(&entries) else {
+                continue;
+            };
+            tracing::error!(%reload, "history changed; the log is read again");
+            self.reload().await.map_err(log_unavailable)?;
+            reloads += 1;
+            if reloads > RELOADS_MAX {
+                return Err(Refusal::new(Stage::Request, Reason::LogUnavailable).about(reload.to_string()));
+            }
+            tail = self.open_tail().await.map_err(log_unavailable)?;
         }
+        Ok(())
+    }
+
+    fn is_behind(&self, bounds: &[Bounds]) -> bool {
+        bounds
+            .iter()
+            .zip(self.follower.log().all())
+            .any(|(bounds, partition)| {
+                let state = self.follower.state(partition);
+                let next = state.and_then(|state| state.next).unwrap_or(bounds.start);
+                next < bounds.end
+            })
     }
 
     /// Follows the log until dropped; a broken tail is opened again where it broke.
@@ -58,11 +64,17 @@ impl Authority {
                 }
                 Ok(mut tail) => loop {
                     tokio::select! {
-                        _ = collect.tick() => self.follower.collect(self.wall()),
+                        _ = collect.tick() => self.collect_marks(),
                         entries = tail.next() => match entries {
                             Ok(entries) => {
                                 if let Err(reload) = self.apply(&entries) {
                                     tracing::error!(%reload, "history changed; the log is read again");
+                                    if let Err(error) = self.reload().await {
+                                        tracing::warn!(
+                                            error = &error as &dyn std::error::Error,
+                                            "the log cannot be read again yet"
+                                        );
+                                    }
                                     break;
                                 }
                             }
@@ -78,18 +90,59 @@ impl Authority {
         }
     }
 
+    /// Drops the marks that are over.
+    fn collect_marks(&self) {
+        let _one = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        self.follower.collect(self.wall());
+    }
+
     async fn open_tail(&self) -> Result<Box<dyn Tail>, LogError> {
         let positions = self.follower.positions();
         // Records by `jti` and for foreign issuers have no home but the log: begin with its oldest.
         let from = positions.map_or(TailFrom::Oldest, TailFrom::Offsets);
         match self.parts.log.tail(from).await {
-            Err(LogError::OutOfRange { .. }) => self.parts.log.tail(TailFrom::Oldest).await,
+            // Never "start at latest": what is retained is read again, and there is no freshness meanwhile.
+            Err(error @ LogError::OutOfRange { .. }) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "out of range; the log is read again"
+                );
+                self.reload().await?;
+                let positions = self.follower.positions();
+                self.parts
+                    .log
+                    .tail(positions.map_or(TailFrom::Oldest, TailFrom::Offsets))
+                    .await
+            }
             other => other,
         }
     }
 
+    /// Begins again with the oldest retained record. The marks stay, as every record denies for as long as
+    /// it lives; the heartbeats and what they proved do not, so that nothing is fresh before it was read.
+    async fn reload(&self) -> Result<(), LogError> {
+        let bounds = self.parts.log.bounds().await?;
+        let _one = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        self.journal.forget();
+        for (partition, bounds) in self.follower.log().all().zip(bounds) {
+            let Some(state) = self.follower.state(partition) else {
+                continue;
+            };
+            // Read again, unknown records are kept again.
+            let index = state.index.flat();
+            drop(state);
+            // An unreadable record that is still there freezes it again.
+            self.follower
+                .load_snapshot(partition, index, bounds.start, None, Vec::new());
+        }
+        Ok(())
+    }
+
+    /// Applies a batch. One at a time: a node that catches up while it follows reads everything twice, and
+    /// what was applied already is known by its position.
     fn apply(&self, entries: &[LogEntry]) -> Result<(), Reload> {
         let now = self.now();
+        let _one = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         for entry in entries {
             let applied = self.follower.apply(entry.position, &entry.record, now)?;
             self.journal.note(entry, &applied);

@@ -4,16 +4,18 @@
 //! (G1 on the introspect rung); an inactive token is told with nothing else.
 
 use curfew_core::claims::JsonClaims;
+use curfew_core::decide::{Context, Verdict, mint};
 use curfew_core::ids::{GrantId, SessionId, SubjectId, TenantId};
-use curfew_core::place::Partition;
-use curfew_core::refusal::{Reason, Refusal, RevokedBy, Stage};
-use curfew_core::stored::Key;
-use curfew_core::subject::Gate;
+use curfew_core::mac::Entropy;
+use curfew_core::refusal::{Class, Reason, Refusal, Stage};
+use curfew_core::stored::{Decision, Key};
 use serde_json::{Map, Value};
 
-use crate::answer::{Answer, store_unavailable};
+use crate::answer::Answer;
+use crate::directory::Loaded;
 use crate::node::Authority;
 use crate::seen::Seen;
+use crate::transact::Ask;
 use crate::verify::Authentic;
 
 /// What is known of a token.
@@ -33,9 +35,7 @@ impl Authority {
                 active: Some(claims),
                 why: None,
             }),
-            Err(refusal) if matches!(refusal.reason.class(), curfew_core::refusal::Class::Retry) => {
-                Err(refusal)
-            }
+            Err(refusal) if matches!(refusal.reason.class(), Class::Retry) => Err(refusal),
             Err(refusal) => Ok(Introspection {
                 active: None,
                 why: Some(refusal),
@@ -58,77 +58,103 @@ impl Authority {
             return Err(refuse(Reason::IssuerUnknown));
         }
         authentic.judge_time(self.wall(), stage)?;
-        self.judge_by_marks(&authentic, stage).await?;
+        // "Active" is an acknowledgement: committed, without writes, so that no fenced history gives it (Q2).
+        let (ask, decide) = self.judging(&loaded, &authentic, stage)?;
+        self.transact(ask, decide).await?;
         Ok(authentic.jws.claims().clone())
     }
 
-    /// Judges an authentic access token by row, gate, directory and index.
-    pub(crate) async fn judge_by_marks(&self, token: &Authentic, stage: Stage) -> Answer<()> {
-        let refuse = |reason| Refusal::new(stage, reason);
+    /// Judges an authentic access token by row, gate, directory and index: the ask and the decision.
+    fn judging<'t>(
+        &self,
+        loaded: &Loaded,
+        token: &'t Authentic,
+        stage: Stage,
+    ) -> Answer<(
+        Ask,
+        impl FnMut(&Context<'_>, &Seen, &mut Entropy) -> Decision<Verdict<()>> + 't,
+    )> {
+        let refuse = move |reason| Refusal::new(stage, reason);
         let tenant = token.tenant.id;
         let missing = |claim: &str| refuse(Reason::ClaimMissing).about(claim.to_owned());
         let gid: GrantId = token
             .text("gid")
             .and_then(|id| id.parse().ok())
             .ok_or_else(|| missing("gid"))?;
-        let partition: Partition = gid.partition();
-        let state = self.follower.of(partition);
-        if !state
-            .as_ref()
-            .is_some_and(|state| state.is_fresh(self.now(), self.config.staleness_ms))
-        {
-            return Err(refuse(Reason::FreshnessStale));
-        }
         let subject: SubjectId = token
             .text("oid")
             .and_then(|oid| SubjectId::new(oid).ok())
             .ok_or_else(|| missing("oid"))?;
-        let loaded = self.fresh_directory().await?;
-        let key = loaded.ring.subject_key(tenant, &subject)?;
         let sid: Option<SessionId> = token.text("sid").and_then(|sid| sid.parse().ok());
+        let key = loaded.ring.subject_key(tenant, &subject)?;
         let mut keys = vec![Key::Gate(key)];
         keys.extend(sid.map(Key::Session));
-        let view = self
-            .parts
-            .store
-            .read(partition, &keys)
-            .await
-            .map_err(store_unavailable)?;
-        let seen = Seen::new(&keys, view);
-        let gate = seen.gate(key);
         let claims = JsonClaims::own(token.jws.claims(), Some(&token.kid))
             .map_err(|error| refuse(Reason::ClaimMalformed).about(error.to_string()))?;
-        let malformed =
-            |error: curfew_core::claims::Malformed| refuse(Reason::ClaimMalformed).about(error.to_string());
-        let issuer = tenant.own_issuer();
-        let gate_index = gate.as_deref().map(Gate::index).unwrap_or_default();
-        let by_gate = gate_index.covered(tenant, issuer, &claims).map_err(malformed)?;
-        let by_directory = loaded
-            .view
-            .wide_index
-            .covered(tenant, issuer, &claims)
-            .map_err(malformed)?;
-        let by_log = match &state {
-            Some(state) => state.index.covered(tenant, issuer, &claims).map_err(malformed)?,
-            None => None,
+        let partition = gid.partition();
+        let is_frozen = self
+            .follower
+            .of(partition)
+            .is_some_and(|state| state.frozen.is_some());
+        let ask = Ask {
+            tenant: tenant.into(),
+            partition,
+            keys,
+            stage,
         };
-        if let Some(covering) = by_gate.or(by_directory).or(by_log) {
-            return Err(refuse(Reason::TokenRevoked).by(RevokedBy::of(covering.winner)));
-        }
-        match gate {
-            None => return Err(refuse(Reason::SubjectUnknown)),
-            Some(gate) if gate.is_disabled() => return Err(refuse(Reason::SubjectDisabled)),
-            Some(_) => {}
-        }
-        let Some(sid) = sid else { return Ok(()) };
-        let row = seen.row(sid).ok_or_else(|| refuse(Reason::SessionUnknown))?;
-        if let Some(ending) = row.life.ending() {
-            return Err(refuse(Reason::SessionEnded).about(format!("cause {}", ending.cause)));
-        }
-        match row.grant(gid).map(|grant| grant.life.ending()) {
-            Some(Some(ending)) => Err(refuse(Reason::GrantEnded).about(format!("cause {}", ending.cause))),
-            None => Err(refuse(Reason::GrantUnknown)),
-            Some(None) => Ok(()),
+        let judge = move |context: &Context<'_>, seen: &Seen| {
+            if !context.tail_is_fresh {
+                return Err(refuse(if is_frozen {
+                    Reason::FreshnessFrozen
+                } else {
+                    Reason::FreshnessStale
+                }));
+            }
+            let gate = seen.gate(key);
+            if let Some((by, _)) = mint::coverage(context, gate.as_deref(), &claims, stage)? {
+                return Err(refuse(Reason::TokenRevoked).by(by));
+            }
+            match &gate {
+                None => return Err(refuse(Reason::SubjectUnknown)),
+                Some(gate) if gate.subject != subject || gate.tenant != tenant => {
+                    return Err(refuse(Reason::SubjectMismatch));
+                }
+                Some(gate) if gate.is_disabled() => return Err(refuse(Reason::SubjectDisabled)),
+                Some(_) => {}
+            }
+            let Some(sid) = sid else { return Ok(()) };
+            let row = seen.row(sid).ok_or_else(|| refuse(Reason::SessionUnknown))?;
+            if row.subject != subject || row.tenant != tenant {
+                return Err(refuse(Reason::SubjectMismatch));
+            }
+            if let Some(ending) = row.life.ending() {
+                return Err(refuse(Reason::SessionEnded).about(format!("cause {}", ending.cause)));
+            }
+            match row.grant(gid).map(|grant| grant.life.ending()) {
+                Some(Some(ending)) => {
+                    Err(refuse(Reason::GrantEnded).about(format!("cause {}", ending.cause)))
+                }
+                None => Err(refuse(Reason::GrantUnknown)),
+                Some(None) => Ok(()),
+            }
+        };
+        let decide = move |context: &Context<'_>, seen: &Seen, _: &mut Entropy| {
+            let verdict = match judge(context, seen) {
+                Ok(()) => Verdict::Granted(()),
+                Err(refusal) => Verdict::Refused(refusal),
+            };
+            Decision::of(context.partition, verdict)
+        };
+        Ok((ask, decide))
+    }
+
+    /// What a guard would say of an authentic access token; nothing is committed, as nothing is promised.
+    pub(crate) async fn judge_by_marks(&self, token: &Authentic, stage: Stage) -> Answer<()> {
+        let loaded = self.fresh_directory().await?;
+        let (ask, decide) = self.judging(&loaded, token, stage)?;
+        match self.consider(ask, decide).await? {
+            Verdict::Refused(refusal) => Err(refusal),
+            Verdict::Granted(()) | Verdict::NotBefore(_) | Verdict::NeedsRow(_) => Ok(()),
         }
     }
 }

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use curfew_core::access_token::{TYP_ACCESS, TYP_ID};
-use curfew_core::decide::issue;
+use curfew_core::decide::{Verdict, issue};
 use curfew_core::ids::{ClientId, GrantId, RecordId, Scope, SessionId, TenantId};
 use curfew_core::record::OperationRef;
-use curfew_core::refusal::Stage;
+use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::session::KeyBinding;
 use curfew_core::stored::{Decision, Key};
 use curfew_core::time::Millis;
 
 use crate::answer::{Answer, Published};
-use crate::client_auth::{ClientProof, prove_client, unknown_client};
+use crate::client_auth::{Claimant, ClientProof};
 use crate::node::Authority;
 use crate::operation::Remembered;
 use crate::transact::Ask;
@@ -73,14 +73,11 @@ impl Authority {
         let tenant = request.tenant;
         let stage = Stage::Issuance;
         let loaded = self.fresh_directory().await?;
-        let client = loaded
-            .view
-            .client(tenant, &request.client)
-            .ok_or_else(|| unknown_client(&request.client, stage))?;
-        let proven = prove_client(client, &request.proof, request.key, self.wall(), stage)?;
+        let claimant = Claimant::new(tenant, request.client, request.proof, request.key, stage);
+        let proven = claimant.prove(&loaded.view, self.wall())?;
         let subject_key = self.subject_key_of(tenant, request.sid).await?;
         let operation = Some(request.operation);
-        let asked = issue::Request {
+        let mut asked = issue::Request {
             sid: request.sid,
             subject_key,
             client: proven,
@@ -105,6 +102,10 @@ impl Authority {
         };
         let done = self
             .transact(ask, |context, seen, entropy| {
+                match claimant.prove(context.directory, context.now) {
+                    Ok(proven) => asked.client = proven,
+                    Err(refusal) => return Decision::of(context.partition, Verdict::Refused(refusal)),
+                }
                 let mut replay: Option<(GrantId, Option<(GrantId, RecordId)>)> = None;
                 let known = seen.recall(tenant, operation, |remembered| {
                     if let Remembered::Grant { gid, ended } = remembered {
@@ -114,8 +115,8 @@ impl Authority {
                         None
                     }
                 });
-                if let (Some(curfew_core::decide::Verdict::Refused(refusal)), None) = (known, replay) {
-                    return Decision::of(context.partition, curfew_core::decide::Verdict::Refused(refusal));
+                if let (Some(Verdict::Refused(refusal)), None) = (known, replay) {
+                    return Decision::of(context.partition, Verdict::Refused(refusal));
                 }
                 let (row, gate) = (seen.row(sid), seen.gate(subject_key));
                 let again = replay.map(|(gid, _)| gid);
@@ -138,9 +139,10 @@ impl Authority {
             .await?;
         let ring = &done.loaded.ring;
         let issued = done.value;
-        let refresh_token = issued.refresh.encode(ring.tags()?, tenant).ok_or_else(|| {
-            curfew_core::refusal::Refusal::new(stage, curfew_core::refusal::Reason::KeyUnavailable)
-        })?;
+        let refresh_token = issued
+            .refresh
+            .encode(ring.tags()?, tenant)
+            .ok_or_else(|| Refusal::new(stage, Reason::KeyUnavailable))?;
         Ok(IssuedTokens {
             access_token: ring.sign(TYP_ACCESS, &issued.access.to_json())?,
             id_token: issued

@@ -15,13 +15,16 @@ use tokio::sync::Notify;
 
 /// Revocations that are remembered; at ~700 B each, 70 MB at most.
 const REMEMBERED_MAX: usize = 100_000;
+/// Copies of one revocation whose places are remembered: one in each log partition, M being 1,024 at most.
+/// Living wide marks are appended again and again, at 16 B a copy.
+const POSITIONS_MAX: usize = 1_024;
 
 /// A revocation and where its copies lie.
 #[derive(Clone, Debug)]
 pub struct JournalEntry {
     /// The record.
     pub revocation: Arc<Revocation>,
-    /// Where copies of it were read.
+    /// Where it was read first in each log partition.
     pub positions: Vec<Position>,
     /// The log's time of the first copy.
     pub appended_at: Millis,
@@ -52,7 +55,14 @@ impl Journal {
             positions: Vec::new(),
             appended_at: entry.appended_at,
         });
-        known.positions.push(entry.position);
+        let is_known = known
+            .positions
+            .iter()
+            .any(|known| known.partition == entry.position.partition);
+        // The first copy of each partition says all: a later one lies behind it.
+        if !is_known && known.positions.len() < POSITIONS_MAX {
+            known.positions.push(entry.position);
+        }
         if is_new {
             memory.order.push_back(revocation.id);
         }
@@ -63,6 +73,11 @@ impl Journal {
         }
         drop(memory);
         self.grew.notify_waiters();
+    }
+
+    /// Forgets everything: the log is read again, and may be another one.
+    pub(crate) fn forget(&self) {
+        *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = Memory::default();
     }
 
     /// The revocation of this id, if it was read and is remembered.
@@ -97,7 +112,7 @@ impl Journal {
             .collect()
     }
 
-    /// Waits until the revocation was read from the log.
+    /// Waits until the revocation was read from the log, without end: whoever waits has a deadline of its own.
     pub async fn wait_for(&self, id: RecordId) -> JournalEntry {
         loop {
             let grew = self.grew.notified();

@@ -4,19 +4,31 @@
 //! cache, so a rotation fails no verification. Tagging keys overlap for as long as what they tagged
 //! may come back.
 
-use curfew_core::decide::Motive;
+use std::sync::Arc;
+
 use curfew_core::decide::directory_change;
-use curfew_core::directory::{KeyRecord, KeyState, KeyUse};
-use curfew_core::ids::{KeyId, RecordId};
+use curfew_core::decide::{Context, Motive, Verdict};
+use curfew_core::directory::{KeyRecord, KeyState, KeyUse, UNDECLARED_LIFE_MAX_MS};
+use curfew_core::ids::{KeyId, RecordId, TenantId};
 use curfew_core::place::Partition;
+use curfew_core::record::{Criterion, JOSE_KID_CLAIM, Revocation};
 use curfew_core::refusal::{Reason, Refusal, Stage};
-use curfew_core::stored::{Decision, Key, Record};
+use curfew_core::stored::{Decision, Key, Record, Write};
+use curfew_core::time::{DIRECTORY_AGE_MAX_MS, KEEP_SLACK_MS, Millis};
 
 use crate::answer::{Answer, Published, key_unavailable};
 use crate::create_session::map;
+use crate::directory::Loaded;
 use crate::node::Authority;
 use crate::operation::Remembered;
+use crate::seeds::directory_changed;
 use crate::transact::{Ask, AskTenant};
+
+/// Tenants that are told of a revoked key by one commit: a mark each, beside the ring's own records, in
+/// the 64 keys that a commit may name.
+const TENANTS_MAX: usize = 40;
+/// Tries of one revocation beside others that change the directory.
+const TRIES_MAX: u32 = 16;
 
 impl Authority {
     /// A new key record; a tagging key gets the lowest number that no other has.
@@ -88,57 +100,114 @@ impl Authority {
         self.poll_directory().await?;
         let loaded = self.fresh_directory().await?;
         let keys: Vec<&KeyRecord> = loaded.view.keys.values().map(|key| &**key).collect();
-        // Nobody but authorities knows a tagging key, so its standby is as good as old.
+        // Nobody but authorities knows a tagging key; each has it once its view is younger than the key.
         let age_ms = if key_use == KeyUse::Sign {
             self.config.key_set_age_ms
         } else {
-            0
+            2 * DIRECTORY_AGE_MAX_MS
         };
         let mut records =
             directory_change::rotated(&keys, key_use, age_ms, self.wall()).ok_or_else(|| {
                 Refusal::new(Stage::Request, Reason::KeyUnavailable).about("no standby is old enough")
             })?;
         records.push(self.new_key(key_use, KeyState::Standby, &keys)?);
+        let kids = records.iter().map(|key| key.kid.clone()).collect();
         let motive = Motive::policy(curfew_core::decide::cause::key_revoked(), None);
-        let (_, kids) = self.change_ring(records, None, &motive).await?;
+        self.change_ring(&loaded, records, None, &motive).await?;
+        self.poll_after_commit().await;
         Ok(kids)
     }
 
-    /// Revokes a signing key at once: every guard refuses what it signed, the standby signs.
+    /// Revokes a signing key at once: every guard refuses what it signed, the standby signs. Each tenant's
+    /// guards are told by a record of their own, as a record covers one tenant's tokens.
+    ///
+    /// Repeated, it does what is left to be done, and publishes nothing that was published.
     pub async fn revoke_key(&self, kid: &KeyId, motive: &Motive) -> Answer<Vec<Published>> {
-        self.poll_directory().await?;
-        let loaded = self.fresh_directory().await?;
-        let keys: Vec<&KeyRecord> = loaded.view.keys.values().map(|key| &**key).collect();
-        let is_active = loaded.ring.signing_key() == Some(kid);
-        let mut records = directory_change::revoked(&keys, kid, self.wall())?;
-        let takes_standby = is_active || keys.iter().any(|k| k.kid == *kid && k.state == KeyState::Standby);
-        if takes_standby {
-            records.push(self.new_key(KeyUse::Sign, KeyState::Standby, &keys)?);
+        let mut published = Vec::new();
+        let mut tries = 0;
+        loop {
+            self.poll_directory().await?;
+            let loaded = self.fresh_directory().await?;
+            let keys: Vec<&KeyRecord> = loaded.view.keys.values().map(|key| &**key).collect();
+            let revoked_at = keys
+                .iter()
+                .find(|key| key.kid == *kid && key.state == KeyState::Revoked)
+                .map(|key| key.retired_at.unwrap_or(key.created_at));
+            let untold: Vec<TenantId> = match revoked_at {
+                None => loaded.view.tenants.keys().copied().collect(),
+                Some(at) => self.untold(&loaded, kid, at),
+            };
+            let records = match revoked_at {
+                Some(_) if untold.is_empty() => return Ok(published),
+                Some(_) => Vec::new(),
+                None => self.ring_without(&keys, kid)?,
+            };
+            let changes_ring = !records.is_empty();
+            // The operation is remembered by the commit that changes the ring; what follows knows itself.
+            let motive = Motive {
+                operation: motive.operation.filter(|_| changes_ring),
+                ..motive.clone()
+            };
+            let rest = untold.get(..TENANTS_MAX).unwrap_or(&untold);
+            match self
+                .change_ring(&loaded, records, Some((kid, rest)), &motive)
+                .await
+            {
+                Ok(told) => published.extend(told),
+                Err(refusal) if refusal.reason == Reason::Conflict && tries < TRIES_MAX => tries += 1,
+                Err(refusal) => return Err(refusal),
+            }
         }
-        let (published, _) = self.change_ring(records, Some(kid), motive).await?;
-        Ok(published)
     }
 
+    /// The ring after its key was revoked, with a new standby where one was taken.
+    fn ring_without(&self, keys: &[&KeyRecord], kid: &KeyId) -> Answer<Vec<KeyRecord>> {
+        let mut records = directory_change::revoked(keys, kid, self.wall())?;
+        let takes_standby = keys
+            .iter()
+            .any(|key| key.kid == *kid && matches!(key.state, KeyState::Active | KeyState::Standby));
+        if takes_standby {
+            records.push(self.new_key(KeyUse::Sign, KeyState::Standby, keys)?);
+        }
+        Ok(records)
+    }
+
+    /// Tenants that have not been told of a key's revocation, while a token of it may be alive.
+    fn untold(&self, loaded: &Loaded, kid: &KeyId, revoked_at: Millis) -> Vec<TenantId> {
+        let keep_ms = loaded
+            .view
+            .lifetimes
+            .map_or(UNDECLARED_LIFE_MAX_MS, |lifetimes| lifetimes.keep_ms);
+        if self.wall().ms_since(revoked_at) > keep_ms.saturating_add(KEEP_SLACK_MS) {
+            return Vec::new();
+        }
+        let tells = |mark: &Revocation, tenant: TenantId| {
+            let of_kid = |criterion: &Criterion| {
+                &*criterion.claim == JOSE_KID_CLAIM && *criterion.value == *kid.as_str()
+            };
+            mark.tenant == tenant && mark.before.is_none() && matches!(&*mark.all_of, [only] if of_kid(only))
+        };
+        let marks = &loaded.view.wide_marks;
+        let is_told = |tenant: TenantId| marks.values().any(|mark| tells(&mark.record, tenant));
+        let tenants = loaded.view.tenants.keys().copied();
+        tenants.filter(|tenant| !is_told(*tenant)).collect()
+    }
+
+    /// One commit of the ring, decided on `loaded` and refused where that is no more the directory.
     async fn change_ring(
         &self,
+        loaded: &Loaded,
         records: Vec<KeyRecord>,
-        revoke: Option<&KeyId>,
+        revoke: Option<(&KeyId, &[TenantId])>,
         motive: &Motive,
-    ) -> Answer<(Vec<Published>, Vec<KeyId>)> {
-        let kids: Vec<KeyId> = records.iter().map(|key| key.kid.clone()).collect();
+    ) -> Answer<Vec<Published>> {
         let records = records
             .into_iter()
-            .map(|key| {
-                (
-                    Key::RingKey(key.kid.clone()),
-                    Record::RingKey(std::sync::Arc::new(key)),
-                )
-            })
+            .map(|key| (Key::RingKey(key.kid.clone()), Record::RingKey(Arc::new(key))))
             .collect();
         let sealed = self.seal(records)?;
         let system = self.system_tenant().await?;
         let tenant = system.id;
-        let version = self.directory.loaded().view.version;
         let mut keys: Vec<Key> = sealed.iter().map(|sealed| sealed.key.clone()).collect();
         // Compared, so that two nodes do not rotate the same ring at once.
         keys.push(Key::DirectoryVersion);
@@ -153,33 +222,48 @@ impl Authority {
             keys,
             stage: Stage::Request,
         };
+        let version = loaded.view.version;
+        // A commit has room for so many records only; the rest of the tenants are told by the next.
+        let mut view = loaded.view.clone();
+        if let Some((_, tenants)) = revoke {
+            view.tenants.retain(|tenant, _| tenants.contains(tenant));
+        }
         let done = self
             .transact(ask, |context, seen, entropy| {
+                let of = |verdict| Decision::of(context.partition, verdict);
                 let known = seen.recall(tenant, motive.operation, |_| Some(Vec::<RecordId>::new()));
                 if let Some(verdict) = known {
-                    return Decision::of(context.partition, verdict);
+                    return of(verdict);
                 }
                 if seen.version(&Key::DirectoryVersion) != version {
-                    let refusal =
-                        Refusal::new(Stage::Request, Reason::Conflict).about("the directory changed");
-                    return Decision::of(context.partition, curfew_core::decide::Verdict::Refused(refusal));
+                    return of(Verdict::Refused(directory_changed()));
                 }
-                let decision =
-                    directory_change::change_ring(context, sealed.clone(), revoke, motive, entropy, |_| {
+                let context = Context {
+                    directory: &view,
+                    ..*context
+                };
+                let kid = revoke.map(|(kid, _)| kid);
+                let mut decision =
+                    directory_change::change_ring(&context, sealed.clone(), kid, motive, entropy, |_| {
                         Remembered::Expired.to_bytes()
                     });
+                if !decision
+                    .writes
+                    .iter()
+                    .any(|(key, _)| *key == Key::DirectoryVersion)
+                {
+                    let write = Write::put(Record::DirectoryVersion);
+                    decision.writes.push((Key::DirectoryVersion, write));
+                }
                 map(decision, |revocations| {
                     revocations.iter().map(|revocation| revocation.id).collect()
                 })
             })
             .await?;
-        self.poll_directory().await?;
         let ids = done.value;
-        let published = done
-            .published
-            .into_iter()
+        let published = done.published.into_iter();
+        Ok(published
             .filter(|published| ids.contains(&published.id))
-            .collect();
-        Ok((published, kids))
+            .collect())
     }
 }

@@ -4,7 +4,7 @@
 //! reads it again.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use curfew_core::follow::Follower;
 use curfew_core::mac::Entropy;
@@ -49,6 +49,8 @@ pub struct Authority {
     pub(crate) journal: Arc<Journal>,
     pub(crate) subscribers: Arc<Subscribers>,
     pub(crate) signatures: Arc<SignatureCache>,
+    // Held while a batch of the log is applied: the follower takes one applier at a time.
+    pub(crate) applying: Arc<Mutex<()>>,
 }
 
 impl Authority {
@@ -64,6 +66,7 @@ impl Authority {
             journal: Arc::default(),
             subscribers: Arc::default(),
             signatures: Arc::new(SignatureCache::new(SIGNATURES_MAX)),
+            applying: Arc::default(),
         }
     }
 
@@ -118,7 +121,7 @@ impl Authority {
     }
 
     /// Audiences that have a live guard now.
-    pub(crate) fn guarded_now(&self) -> BTreeSet<Arc<str>> {
+    pub(crate) fn guarded_now(&self) -> Arc<BTreeSet<Arc<str>>> {
         self.subscribers.live_audiences(self.wall(), self.config.lease_ms)
     }
 

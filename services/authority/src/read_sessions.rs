@@ -4,22 +4,24 @@
 
 use std::sync::Arc;
 
-use curfew_core::claims::{Claim, Claims};
-use curfew_core::ids::{ClientId, DeviceId, SessionId, SubjectId, TenantId};
-use curfew_core::refusal::{Reason, Refusal, RevokedBy, Stage};
+use curfew_core::decide::session_claims::SessionClaims;
+use curfew_core::decide::{Context, Verdict, mint};
+use curfew_core::ids::{ClientId, DeviceId, SessionId, SubjectId, SubjectKey, TenantId};
+use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::session::Row;
-use curfew_core::stored::Key;
+use curfew_core::stored::{Decision, Key};
 use curfew_core::subject::Gate;
 
 use crate::answer::{Answer, store_unavailable};
-use crate::directory::Loaded;
 use crate::node::Authority;
 use crate::page::PageScope;
 use crate::seen::Seen;
+use crate::transact::Ask;
 
 /// Sessions of one page when the caller names no size.
 const PAGE_DEFAULT: usize = 50;
-/// The largest page: a page is one read of that many rows.
+/// The largest page: a page is one read of that many rows, a gate and what every decision reads, and a
+/// store answers 64 keys at once.
 pub(crate) const PAGE_SESSIONS_MAX: usize = 60;
 
 /// A session, and whether it is alive.
@@ -53,26 +55,6 @@ pub struct SessionPage {
     pub next_page_token: String,
 }
 
-/// A session as the coverage function sees it.
-pub(crate) struct RowClaims<'a>(pub(crate) &'a Row);
-
-impl Claims for RowClaims<'_> {
-    fn claim(&self, name: &str) -> Option<Claim<'_>> {
-        match name {
-            "sid" => Some(Claim::Text(self.0.sid.to_string().into())),
-            "sub" | "oid" => Some(Claim::text(self.0.subject.as_str())),
-            "tid" => Some(Claim::Text(self.0.tenant.to_string().into())),
-            "idp" => self.0.idp.as_deref().map(Claim::text),
-            "deviceid" => self
-                .0
-                .device
-                .as_ref()
-                .map(|device| Claim::text(device.id.as_str())),
-            _ => None,
-        }
-    }
-}
-
 impl Authority {
     /// One session's row, of this tenant.
     pub(crate) async fn row(&self, tenant: TenantId, sid: SessionId) -> Answer<Arc<Row>> {
@@ -90,18 +72,44 @@ impl Authority {
 
     /// One session.
     pub async fn get_session(&self, tenant: TenantId, sid: SessionId) -> Answer<SessionView> {
-        let loaded = self.fresh_directory().await?;
-        let row = self.row(tenant, sid).await?;
-        let key = loaded.ring.subject_key(tenant, &row.subject)?;
-        let keys = [Key::Gate(key)];
-        let view = self
-            .parts
-            .store
-            .read(key.partition(), &keys)
-            .await
-            .map_err(store_unavailable)?;
-        let gate = Seen::new(&keys, view).gate(key);
-        Ok(self.session_view(&loaded, row, gate.as_deref()))
+        let key = self.subject_key_of(tenant, sid).await?;
+        let mut views = self.session_views(tenant, key, &[sid]).await?;
+        views
+            .pop()
+            .ok_or_else(|| Refusal::new(Stage::Request, Reason::SessionUnknown).about(sid.to_string()))
+    }
+
+    /// The sessions of one subject that are there, each judged as its refresh would be.
+    pub(crate) async fn session_views(
+        &self,
+        tenant: TenantId,
+        key: SubjectKey,
+        sids: &[SessionId],
+    ) -> Answer<Vec<SessionView>> {
+        let mut keys = vec![Key::Gate(key)];
+        keys.extend(sids.iter().map(|sid| Key::Session(*sid)));
+        let ask = Ask {
+            tenant: tenant.into(),
+            partition: key.partition(),
+            keys,
+            stage: Stage::Request,
+        };
+        let verdict = self
+            .consider(ask, |context, seen, _| {
+                let gate = seen.gate(key);
+                let rows = sids.iter().filter_map(|sid| seen.row(*sid));
+                let views = rows
+                    .filter(|row| row.tenant == tenant)
+                    .map(|row| session_view(context, row, gate.as_deref()))
+                    .collect();
+                Decision::of(context.partition, Verdict::Granted(views))
+            })
+            .await?;
+        match verdict {
+            Verdict::Granted(views) => Ok(views),
+            Verdict::Refused(refusal) => Err(refusal),
+            Verdict::NotBefore(_) | Verdict::NeedsRow(_) => Ok(Vec::new()),
+        }
     }
 
     /// A subject's sessions.
@@ -135,16 +143,14 @@ impl Authority {
             page_size.min(PAGE_SESSIONS_MAX)
         };
         let key = loaded.ring.subject_key(tenant, subject)?;
-        let keys = [Key::Gate(key), Key::Ledger(key)];
+        let keys = [Key::Ledger(key)];
         let view = self
             .parts
             .store
             .read(key.partition(), &keys)
             .await
             .map_err(store_unavailable)?;
-        let seen = Seen::new(&keys, view);
-        let gate = seen.gate(key);
-        let Some(ledger) = seen
+        let Some(ledger) = Seen::new(&keys, view)
             .ledger(key)
             .filter(|l| l.subject == *subject && l.tenant == tenant)
         else {
@@ -163,20 +169,8 @@ impl Authority {
         let page: Vec<SessionId> = rest.by_ref().take(limit).collect();
         let has_more = rest.next().is_some();
         drop(rest);
-        let keys: Vec<Key> = page.iter().map(|sid| Key::Session(*sid)).collect();
-        let view = self
-            .parts
-            .store
-            .read(key.partition(), &keys)
-            .await
-            .map_err(store_unavailable)?;
-        let seen = Seen::new(&keys, view);
-        let sessions = page
-            .iter()
-            .filter_map(|sid| seen.row(*sid))
-            .map(|row| self.session_view(&loaded, row, gate.as_deref()))
-            .filter(|view| matches(view, filter))
-            .collect();
+        let views = self.session_views(tenant, key, &page).await?;
+        let sessions = views.into_iter().filter(|view| matches(view, filter)).collect();
         let last = page.last().filter(|_| has_more);
         let next_page_token = last
             .map(|sid| scope.seal(page_key, sid.as_bytes()))
@@ -186,52 +180,24 @@ impl Authority {
             next_page_token,
         })
     }
+}
 
-    /// Whether a row is alive, by itself, its gate, the directory and this authority's index.
-    pub(crate) fn session_view(&self, loaded: &Loaded, row: Arc<Row>, gate: Option<&Gate>) -> SessionView {
-        let now = self.wall();
-        let stage = Stage::Request;
-        let refuse = |reason| Some(Refusal::new(stage, reason));
-        let by_row = match row.life.ending() {
-            Some(ending) => {
-                Some(Refusal::new(stage, Reason::SessionEnded).about(format!("cause {}", ending.cause)))
-            }
-            None if now >= row.expires_at => refuse(Reason::SessionExpired),
-            None if now >= row.idle_expires_at() => refuse(Reason::SessionIdle),
-            None => None,
-        };
-        let by_gate = || match gate {
-            None => refuse(Reason::SubjectUnknown),
-            Some(gate) if gate.subject != row.subject => refuse(Reason::SubjectMismatch),
-            Some(gate) if gate.is_disabled() => refuse(Reason::SubjectDisabled),
-            Some(_) => None,
-        };
-        let by_mark = || {
-            let (tenant, issuer) = (row.tenant, row.tenant.own_issuer());
-            let claims = RowClaims(&row);
-            let gate_index = gate.map(Gate::index).unwrap_or_default();
-            let state = self.follower.of(row.sid.partition());
-            let found = gate_index
-                .covered(tenant, issuer, &claims)
-                .ok()
-                .flatten()
-                .or_else(|| {
-                    loaded
-                        .view
-                        .wide_index
-                        .covered(tenant, issuer, &claims)
-                        .ok()
-                        .flatten()
-                })
-                .map(|covering| RevokedBy::of(covering.winner));
-            let found = found.or_else(|| {
-                let covering = state.as_ref()?.index.covered(tenant, issuer, &claims).ok()??;
-                Some(RevokedBy::of(covering.winner))
-            });
-            found.map(|by| Refusal::new(stage, Reason::Revoked).by(by))
-        };
-        let over = by_row.or_else(by_gate).or_else(by_mark);
-        SessionView { row, over }
+/// Whether a row is alive, by itself, its gate, the directory and this authority's index.
+fn session_view(context: &Context<'_>, row: Arc<Row>, gate: Option<&Gate>) -> SessionView {
+    let stage = Stage::Request;
+    let by_marks = || {
+        let claims = SessionClaims::of_row(&row, context.now);
+        match mint::coverage(context, gate, &claims, stage)? {
+            None => Ok(()),
+            Some((by, _)) => Err(Refusal::new(stage, Reason::Revoked).by(by)),
+        }
+    };
+    let alive = mint::row_is_alive(context, &row, stage)
+        .and_then(|()| mint::gate_permits(gate, &row, stage))
+        .and_then(|()| by_marks());
+    SessionView {
+        over: alive.err(),
+        row,
     }
 }
 

@@ -4,20 +4,20 @@
 use std::sync::Arc;
 
 use curfew_core::access_token::{TYP_ACCESS, TYP_ID};
-use curfew_core::decide::refresh;
+use curfew_core::decide::{Verdict, refresh};
 use curfew_core::directory::Activity;
 use curfew_core::ids::{ClientId, Scope, TenantId};
-use curfew_core::refresh_token::RefreshToken;
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::session::KeyBinding;
+use curfew_core::stored::Decision;
 
 use crate::answer::{Answer, Published};
-use crate::client_auth::{ClientProof, prove_client, unknown_client};
+use crate::client_auth::{Claimant, ClientProof};
 use crate::node::Authority;
 use crate::transact::Ask;
 
 /// What is asked.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RefreshRequest {
     /// The tenant.
     pub tenant: TenantId,
@@ -35,6 +35,16 @@ pub struct RefreshRequest {
     pub scopes: Vec<Scope>,
     /// User activity or background.
     pub activity: Option<Activity>,
+}
+
+impl std::fmt::Debug for RefreshRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RefreshRequest")
+            .field("tenant", &self.tenant)
+            .field("client", &self.client)
+            .field("resource", &self.resource)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Refreshed tokens, signed.
@@ -66,18 +76,17 @@ impl Authority {
         let tenant = request.tenant;
         let stage = Stage::SilentRenewal;
         let loaded = self.fresh_directory().await?;
-        // A forged tag costs no store access.
-        let token = RefreshToken::decode(&request.token, loaded.ring.tags()?, tenant)
+        // A forged tag costs no store access, and so does a wrong secret.
+        let token = loaded
+            .ring
+            .read_refresh_token(&request.token, tenant)?
             .map_err(|reason| Refusal::new(stage, reason))?;
-        let client = loaded
-            .view
-            .client(tenant, &request.client)
-            .ok_or_else(|| unknown_client(&request.client, stage))?;
-        let proven = prove_client(client, &request.proof, request.key, self.wall(), stage)?;
+        let claimant = Claimant::new(tenant, request.client, request.proof, request.key, stage);
+        let proven = claimant.prove(&loaded.view, self.wall())?;
         let sid = token.sid;
         let subject_key = token.subject_key;
         let keys = refresh::keys(&token).into();
-        let asked = refresh::Request {
+        let mut asked = refresh::Request {
             token,
             client: proven,
             resource: request.resource,
@@ -92,6 +101,10 @@ impl Authority {
         };
         let done = self
             .transact(ask, |context, seen, entropy| {
+                match claimant.prove(context.directory, context.now) {
+                    Ok(proven) => asked.client = proven,
+                    Err(refusal) => return Decision::of(context.partition, Verdict::Refused(refusal)),
+                }
                 let (row, gate, tombstone) = (seen.row(sid), seen.gate(subject_key), seen.tombstone(sid));
                 let read = refresh::Read {
                     row: row.as_deref(),

@@ -3,60 +3,124 @@
 //! **Invariant 9:** an entry is deleted only after the log has it in every partition that it goes to,
 //! under the fence, by its record's id.
 
-use curfew_core::place::Partition;
-use curfew_core::stored::{Key, Listed, Record, Write};
+use curfew_core::place::{LogPartition, Partition, Version};
+use curfew_core::record::LogRecord;
+use curfew_core::refusal::{Reason, Refusal, Stage};
+use curfew_core::stored::{Key, Listed, OutboxEntry, Record, Write};
 use curfew_ports::store::{Commit, CommitOutcome};
 
-use crate::answer::{Answer, Level, store_unavailable};
+use crate::answer::{Answer, store_unavailable};
 use crate::node::Authority;
+use crate::seen::Seen;
 
 /// Younger entries are their handler's business, ms.
 const LEAVE_ALONE_MS: i64 = 5_000;
-/// Entries of one round.
-const ROUND_MAX: usize = 100;
+/// Entries of one page.
+const PAGE: usize = 100;
+/// Entries of one round that the log did not take; beyond, the round ends: the log is away, and each
+/// try may cost its whole timeout.
+const FAILURES_MAX: usize = 8;
 
 impl Authority {
     /// One round over one partition's outbox; returns how many entries went.
     ///
     /// The embedded engine has no outbox: its commit *is* the append.
     pub async fn relay(&self, partition: Partition) -> Answer<usize> {
-        let page = self
-            .parts
-            .store
-            .list(partition, Listed::Outbox, None, ROUND_MAX)
-            .await;
-        let mut relayed = 0;
-        for (key, value) in page.map_err(store_unavailable)?.records {
-            let Record::Outbox(entry) = value.record else {
-                continue;
-            };
-            let now = self.wall();
-            if now.ms_since(entry.at) < LEAVE_ALONE_MS {
-                continue;
-            }
-            let (_, level) = self.append(&entry.outgoing).await;
-            if level == Level::Stored {
-                continue;
-            }
-            let view = self
+        let (mut relayed, mut failures, mut cursor) = (0, 0, None);
+        loop {
+            let page = self
                 .parts
                 .store
-                .read(partition, &[Key::Partition])
+                .list(partition, Listed::Outbox, cursor, PAGE)
                 .await
                 .map_err(store_unavailable)?;
-            let incarnation = view.incarnation;
-            let commit = Commit {
-                partition,
-                incarnation,
-                now,
-                nonce: self.chance().draw(),
-                expected: vec![(key.clone(), Some(value.version))],
-                writes: vec![(key, Write::Delete)],
-                publish: Vec::new(),
-            };
-            let outcome = self.parts.store.commit(commit).await.map_err(store_unavailable)?;
-            relayed += usize::from(matches!(outcome, CommitOutcome::Committed(_)));
+            for (key, value) in page.records {
+                let Record::Outbox(entry) = value.record else {
+                    continue;
+                };
+                if self.wall().ms_since(entry.at) < LEAVE_ALONE_MS {
+                    continue;
+                }
+                if self.relay_entry(partition, key, value.version, entry).await? {
+                    relayed += 1;
+                } else {
+                    failures += 1;
+                }
+                if failures == FAILURES_MAX {
+                    return Ok(relayed);
+                }
+            }
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => return Ok(relayed),
+            }
         }
-        Ok(relayed)
+    }
+
+    /// Appends an entry wherever it lacks, and notes what became of it; answers whether it went.
+    async fn relay_entry(
+        &self,
+        partition: Partition,
+        key: Key,
+        version: Version,
+        entry: OutboxEntry,
+    ) -> Answer<bool> {
+        let before = self.lacking(&entry);
+        let (_, lacking) = self.append_to(before, &entry.outgoing.record).await;
+        let told: Vec<u16> = lacking.iter().map(|partition| partition.0).collect();
+        if told == entry.lacking && !told.is_empty() {
+            return Ok(false);
+        }
+        let write = if lacking.is_empty() {
+            Write::Delete
+        } else {
+            // The next round spares those that have it, or they would get a copy each.
+            Write::put(Record::Outbox(OutboxEntry {
+                lacking: told,
+                ..entry
+            }))
+        };
+        let keys = [Key::Partition];
+        let view = self.parts.store.read(partition, &keys).await;
+        let seen = Seen::new(&keys, view.map_err(store_unavailable)?);
+        if !seen
+            .partition()
+            .is_some_and(|record| record.incarnation == seen.incarnation)
+        {
+            return Err(Refusal::new(Stage::Request, Reason::Fenced));
+        }
+        let mut expected = vec![(key.clone(), Some(version))];
+        expected.extend(seen.versions().map(|(key, version)| (key.clone(), version)));
+        let commit = Commit {
+            partition,
+            incarnation: seen.incarnation,
+            now: self.wall(),
+            nonce: self.chance().draw(),
+            expected,
+            writes: vec![(key, write)],
+            publish: Vec::new(),
+        };
+        let outcome = self.parts.store.commit(commit).await.map_err(store_unavailable)?;
+        Ok(lacking.is_empty() && matches!(outcome, CommitOutcome::Committed(_)))
+    }
+
+    /// The log partitions that may lack an entry: those it names, all that it goes to where nobody has
+    /// looked yet, and none from which this node has read it.
+    fn lacking(&self, entry: &OutboxEntry) -> Vec<LogPartition> {
+        let mut lacking = self.targets_of(&entry.outgoing);
+        if !entry.lacking.is_empty() {
+            lacking.retain(|target| entry.lacking.contains(&target.0));
+        }
+        if let LogRecord::Revocation(revocation) = &entry.outgoing.record
+            && let Some(read) = self.journal.get(revocation.id)
+        {
+            lacking.retain(|target| {
+                !read
+                    .positions
+                    .iter()
+                    .any(|position| position.partition == *target)
+            });
+        }
+        lacking
     }
 }

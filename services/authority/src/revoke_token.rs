@@ -12,7 +12,7 @@ use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::session::KeyBinding;
 
 use crate::answer::{Answer, Published};
-use crate::client_auth::{ClientProof, prove_client, unknown_client};
+use crate::client_auth::{Claimant, ClientProof};
 use crate::node::Authority;
 
 /// What revoking did; `record` is `None` where nothing of this client's was there to revoke.
@@ -37,13 +37,10 @@ impl Authority {
     ) -> Answer<Revoked> {
         let stage = Stage::Request;
         let loaded = self.fresh_directory().await?;
-        let record = loaded
-            .view
-            .client(tenant, client)
-            .ok_or_else(|| unknown_client(client, stage))?;
-        prove_client(record, proof, key, self.wall(), stage)?;
+        let claimant = Claimant::new(tenant, client.clone(), proof.clone(), key, stage);
+        claimant.prove(&loaded.view, self.wall())?;
         if token.starts_with(PREFIX) {
-            let Ok(token) = RefreshToken::decode(token, loaded.ring.tags()?, tenant) else {
+            let Ok(token) = loaded.ring.read_refresh_token(token, tenant)? else {
                 return Ok(Revoked::default());
             };
             return self.revoke_refresh_token(tenant, client, &token, motive).await;
@@ -69,7 +66,7 @@ impl Authority {
             scope: "token",
             motive: motive.clone(),
         };
-        let answer = self.revoke_in_log(tenant, jti.partition(), &asked).await?;
+        let answer = self.revoke_in_log(tenant, jti, &asked).await?;
         Ok(Revoked {
             record: answer.record,
             published: answer.published,
@@ -83,8 +80,11 @@ impl Authority {
         token: &RefreshToken,
         motive: &Motive,
     ) -> Answer<Revoked> {
-        let Ok(row) = self.row(tenant, token.sid).await else {
-            return Ok(Revoked::default());
+        let row = match self.row(tenant, token.sid).await {
+            Ok(row) => row,
+            Err(refusal) if refusal.reason == Reason::SessionUnknown => return Ok(Revoked::default()),
+            // Not to know is no success: the client would drop a token that lives on.
+            Err(refusal) => return Err(refusal),
         };
         let Some(grant) = row.grant_by_low(token.grant) else {
             return Ok(Revoked::default());

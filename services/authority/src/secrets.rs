@@ -102,7 +102,7 @@ impl Authority {
             }
         })
         .await?;
-        self.poll_directory().await?;
+        self.poll_after_commit().await;
         Ok((text, stored))
     }
 }

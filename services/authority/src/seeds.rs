@@ -6,17 +6,24 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use curfew_core::decide::Verdict;
 use curfew_core::decide::directory_change::{self, Sealed};
-use curfew_core::directory::{Caller, Client, ForeignIssuer, Lifetimes, Resource, SecretHash, Tenant};
+use curfew_core::directory::{
+    Caller, Client, DirectoryView, ForeignIssuer, Lifetimes, Resource, SecretHash, Tenant,
+};
 use curfew_core::mac::sha256;
 use curfew_core::place::Partition;
 use curfew_core::record::OperationRef;
 use curfew_core::refusal::{Reason, Refusal, Stage};
-use curfew_core::stored::{Key, Record};
+use curfew_core::stored::{Decision, Key, Record};
 
 use crate::answer::{Answer, key_unavailable};
 use crate::node::Authority;
+use crate::operation::Remembered;
 use crate::transact::{Ask, AskTenant};
+
+/// Tries of one creation beside others that change the directory.
+const TRIES_MAX: u32 = 16;
 
 impl Authority {
     /// A new secret for a client or caller: its text, told once, and what is stored of it.
@@ -32,22 +39,26 @@ impl Authority {
         (secret, stored)
     }
 
-    /// Creates a tenant. Its name is taken by no other.
+    /// Creates a tenant. Its name and the spellings of its issuer are taken by no other.
     pub async fn create_tenant(&self, tenant: Tenant, operation: Option<OperationRef>) -> Answer<()> {
-        let loaded = self.fresh_directory().await?;
-        let taken = loaded.view.tenants.values().any(|other| {
-            other.name == tenant.name
-                || other
-                    .issuer_spellings
-                    .iter()
-                    .any(|spelling| tenant.issuer_spellings.contains(spelling))
-        });
-        if taken {
-            return Err(Refusal::new(Stage::Request, Reason::AlreadyExists).about(tenant.name.to_string()));
-        }
         let tenant = Arc::new(tenant);
         let record = (Key::Tenant(tenant.id), Record::Tenant(tenant.clone()));
-        self.create(AskTenant::Given(tenant), vec![record], operation)
+        let taken = |view: &DirectoryView| {
+            let is_alike = |other: &&Arc<Tenant>| {
+                let spelled = |spelling| tenant.issuer_spellings.contains(spelling);
+                other.name == tenant.name
+                    || (other.is_system && tenant.is_system)
+                    || other.issuer_spellings.iter().any(spelled)
+            };
+            let of_tenants = view
+                .tenants
+                .values()
+                .find(is_alike)
+                .map(|other| other.name.to_string());
+            let spellings = view.issuers.values().flat_map(|issuer| issuer.spellings.iter());
+            of_tenants.or_else(|| taken_among(spellings, &tenant.issuer_spellings))
+        };
+        self.create(AskTenant::Given(tenant.clone()), vec![record], operation, taken)
             .await
     }
 
@@ -58,67 +69,61 @@ impl Authority {
             Key::Client(tenant, client.id.clone()),
             Record::Client(Arc::new(client)),
         );
-        self.create(tenant.into(), vec![record], operation).await
+        self.create(tenant.into(), vec![record], operation, unclaimed)
+            .await
     }
 
     /// Creates a resource. Its audience is taken by no other of its tenant.
     pub async fn create_resource(&self, resource: Resource, operation: Option<OperationRef>) -> Answer<()> {
-        let tenant = resource.tenant;
-        let loaded = self.fresh_directory().await?;
-        let taken = loaded.view.resources.values().any(|other| {
-            other.tenant == tenant && other.audience == resource.audience && other.id != resource.id
-        });
-        if taken {
-            let about = resource.audience.to_string();
-            return Err(Refusal::new(Stage::Request, Reason::AlreadyExists).about(about));
-        }
+        let (tenant, id, audience) = (resource.tenant, resource.id.clone(), resource.audience.clone());
         let record = (
-            Key::Resource(tenant, resource.id.clone()),
+            Key::Resource(tenant, id.clone()),
             Record::Resource(Arc::new(resource)),
         );
-        self.create(tenant.into(), vec![record], operation).await
+        let taken = |view: &DirectoryView| {
+            let mut others = view.resources.values();
+            let is_alike = |other: &&Arc<Resource>| {
+                other.tenant == tenant && other.audience == audience && other.id != id
+            };
+            others.find(is_alike).map(|_| audience.to_string())
+        };
+        self.create(tenant.into(), vec![record], operation, taken).await
     }
 
     /// Creates a foreign issuer's entry. A spelling means one entry in its tenant.
     pub async fn create_issuer(&self, issuer: ForeignIssuer, operation: Option<OperationRef>) -> Answer<()> {
-        let tenant = issuer.tenant;
+        let (tenant, id) = (issuer.tenant, issuer.id);
         if let Some(template) = issuer.spellings.iter().find(|spelling| spelling.contains('{')) {
             return Err(Refusal::new(Stage::Request, Reason::IssuerTemplate).about(template.to_string()));
         }
-        let loaded = self.fresh_directory().await?;
-        let of_tenants = loaded
-            .view
-            .tenants
-            .values()
-            .flat_map(|tenant| tenant.issuer_spellings.iter());
-        let of_issuers = loaded
-            .view
-            .issuers
-            .values()
-            .filter(|other| other.tenant == tenant && other.id != issuer.id)
-            .flat_map(|other| other.spellings.iter());
-        if let Some(taken) = of_tenants
-            .chain(of_issuers)
-            .find(|spelling| issuer.spellings.contains(spelling))
-        {
-            return Err(Refusal::new(Stage::Request, Reason::AlreadyExists).about(taken.to_string()));
-        }
-        let record = (Key::Issuer(tenant, issuer.id), Record::Issuer(Arc::new(issuer)));
-        self.create(tenant.into(), vec![record], operation).await
+        let issuer = Arc::new(issuer);
+        let record = (Key::Issuer(tenant, id), Record::Issuer(issuer.clone()));
+        let taken = |view: &DirectoryView| {
+            let tenants = view.tenants.values();
+            let of_tenants = tenants.flat_map(|tenant| tenant.issuer_spellings.iter());
+            let of_issuers = view
+                .issuers
+                .values()
+                .filter(|other| other.tenant == tenant && other.id != id)
+                .flat_map(|other| other.spellings.iter());
+            taken_among(of_tenants.chain(of_issuers), &issuer.spellings)
+        };
+        self.create(tenant.into(), vec![record], operation, taken).await
     }
 
     /// Creates a caller.
     pub async fn create_caller(&self, caller: Caller, operation: Option<OperationRef>) -> Answer<()> {
         let system = self.system_tenant().await?;
         let record = (Key::Caller(caller.id.clone()), Record::Caller(Arc::new(caller)));
-        self.create(AskTenant::Given(system), vec![record], operation)
+        self.create(AskTenant::Given(system), vec![record], operation, unclaimed)
             .await
     }
 
     /// Sets `L`, if it was never set.
     pub(crate) async fn create_lifetimes(&self, lifetimes: Lifetimes, system: Arc<Tenant>) -> Answer<()> {
         let record = (Key::Lifetimes, Record::Lifetimes(lifetimes));
-        self.create(AskTenant::Given(system), vec![record], None).await
+        self.create(AskTenant::Given(system), vec![record], None, unclaimed)
+            .await
     }
 
     /// The tenant that holds Curfew's own callers.
@@ -133,11 +138,15 @@ impl Authority {
         system.ok_or_else(|| Refusal::new(Stage::Request, Reason::TenantUnknown).about("system"))
     }
 
+    /// Creates records that are not there yet, unless `taken` names what stands in their way. It is asked
+    /// about exactly the directory that the commit will compare: what somebody else makes at the same
+    /// moment is seen by one of the two.
     pub(crate) async fn create(
         &self,
         tenant: AskTenant,
         records: Vec<(Key, Record)>,
         operation: Option<OperationRef>,
+        taken: impl Fn(&DirectoryView) -> Option<String>,
     ) -> Answer<()> {
         let id = match &tenant {
             AskTenant::Known(id) => *id,
@@ -153,20 +162,41 @@ impl Authority {
             keys,
             stage: Stage::Request,
         };
-        self.transact(ask, |context, seen, entropy| {
-            if let Some(verdict) = seen.recall(id, operation, |_| Some(())) {
-                return curfew_core::stored::Decision::of(context.partition, verdict);
+        let mut tries = 0;
+        loop {
+            let made = self
+                .transact(ask.clone(), |context, seen, entropy| {
+                    let of = |verdict| Decision::of(context.partition, verdict);
+                    if let Some(verdict) = seen.recall(id, operation, |_| Some(())) {
+                        return of(verdict);
+                    }
+                    if seen.version(&Key::DirectoryVersion) != context.directory.version {
+                        return of(Verdict::Refused(directory_changed()));
+                    }
+                    if let Some(what) = taken(context.directory) {
+                        let refusal = Refusal::new(Stage::Request, Reason::AlreadyExists).about(what);
+                        return of(Verdict::Refused(refusal));
+                    }
+                    let exists = sealed
+                        .iter()
+                        .map(|sealed| &sealed.key)
+                        .find(|key| seen.is_present(key));
+                    directory_change::create(context, sealed.clone(), exists, operation, entropy, || {
+                        Remembered::Expired.to_bytes()
+                    })
+                })
+                .await;
+            match made {
+                Err(refusal) if refusal.reason == Reason::Conflict && tries < TRIES_MAX => {
+                    tries += 1;
+                    self.poll_directory().await?;
+                }
+                Err(refusal) => return Err(refusal),
+                Ok(_) => break,
             }
-            let exists = sealed
-                .iter()
-                .map(|sealed| &sealed.key)
-                .find(|key| seen.is_present(key));
-            directory_change::create(context, sealed.clone(), exists, operation, entropy, || {
-                crate::operation::Remembered::Expired.to_bytes()
-            })
-        })
-        .await?;
-        self.poll_directory().await
+        }
+        self.poll_after_commit().await;
+        Ok(())
     }
 
     pub(crate) fn seal(&self, records: Vec<(Key, Record)>) -> Answer<Vec<Sealed>> {
@@ -183,4 +213,20 @@ impl Authority {
             })
             .collect()
     }
+}
+
+/// Nothing but its own name stands in its way.
+pub(crate) fn unclaimed(_: &DirectoryView) -> Option<String> {
+    None
+}
+
+/// The view that was decided on is not the version that the commit would compare.
+pub(crate) fn directory_changed() -> Refusal {
+    Refusal::new(Stage::Request, Reason::Conflict).about("the directory changed")
+}
+
+fn taken_among<'a>(mut present: impl Iterator<Item = &'a Arc<str>>, wanted: &[Arc<str>]) -> Option<String> {
+    present
+        .find(|spelling| wanted.contains(spelling))
+        .map(ToString::to_string)
 }

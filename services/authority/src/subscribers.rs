@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwapOption;
 use curfew_core::time::Millis;
 
 /// Followers that are remembered; beyond, the one heard longest ago is forgotten.
@@ -44,6 +45,10 @@ pub struct Progress {
     pub seen_at: Millis,
 }
 
+/// How long the set of live audiences is taken as it was found, ms: against a lease of 30 s nothing, and a
+/// refresh looks at one value instead of at ten thousand followers.
+const LIVE_AGE_MAX_MS: i64 = 1_000;
+
 /// Name and replica.
 type Who = (Arc<str>, Arc<str>);
 
@@ -51,6 +56,14 @@ type Who = (Arc<str>, Arc<str>);
 #[derive(Debug, Default)]
 pub(crate) struct Subscribers {
     by_name: Mutex<BTreeMap<Who, Progress>>,
+    live: ArcSwapOption<Live>,
+}
+
+/// The audiences that had a live guard, and when that was found.
+#[derive(Debug)]
+struct Live {
+    at: Millis,
+    audiences: Arc<BTreeSet<Arc<str>>>,
 }
 
 impl Subscribers {
@@ -75,7 +88,10 @@ impl Subscribers {
             registered_at,
             seen_at: now,
         };
-        all.insert(key, progress.clone());
+        let is_new = all.insert(key, progress.clone()).is_none();
+        if is_new {
+            self.live.store(None);
+        }
         if all.len() > SUBSCRIBERS_MAX {
             let oldest = all
                 .iter()
@@ -89,6 +105,7 @@ impl Subscribers {
     pub(crate) fn leave(&self, name: &Arc<str>, replica: &Arc<str>) {
         let mut all = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
         all.remove(&(name.clone(), replica.clone()));
+        self.live.store(None);
     }
 
     pub(crate) fn list(&self) -> Vec<Progress> {
@@ -100,12 +117,27 @@ impl Subscribers {
             .collect()
     }
 
-    pub(crate) fn live_audiences(&self, now: Millis, lease_ms: i64) -> BTreeSet<Arc<str>> {
+    /// Audiences with a guard that was heard within its lease. One that was heard in the future was heard
+    /// before the clock was set back, and is waited for.
+    pub(crate) fn live_audiences(&self, now: Millis, lease_ms: i64) -> Arc<BTreeSet<Arc<str>>> {
+        if let Some(live) = &*self.live.load()
+            && (0..LIVE_AGE_MAX_MS).contains(&now.ms_since(live.at))
+        {
+            return live.audiences.clone();
+        }
         let all = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        all.values()
-            .filter(|progress| now.ms_since(progress.seen_at) < lease_ms)
-            .flat_map(|progress| progress.subscriber.audiences.iter().cloned())
-            .collect()
+        let audiences: Arc<BTreeSet<Arc<str>>> = Arc::new(
+            all.values()
+                .filter(|progress| (0..lease_ms).contains(&now.ms_since(progress.seen_at)))
+                .flat_map(|progress| progress.subscriber.audiences.iter().cloned())
+                .collect(),
+        );
+        // Stored under the lock, so that a good-bye is never overtaken by what was found before it.
+        self.live.store(Some(Arc::new(Live {
+            at: now,
+            audiences: audiences.clone(),
+        })));
+        audiences
     }
 }
 

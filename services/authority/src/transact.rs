@@ -6,7 +6,6 @@
 //! **Invariant 10:** a fenced partition emits no token and no acknowledgement: whatever is granted
 //! is committed, with no writes if need be.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +13,8 @@ use curfew_core::decide::{Context, Verdict};
 use curfew_core::directory::Tenant;
 use curfew_core::ids::{KeyId, TenantId};
 use curfew_core::mac::Entropy;
-use curfew_core::place::{Partition, Position};
-use curfew_core::record::Outgoing;
+use curfew_core::place::{LogPartition, Partition, Position};
+use curfew_core::record::{LogRecord, Outgoing};
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::stored::{Decision, Key};
 use curfew_core::time::{DELTA_MS, Millis};
@@ -71,28 +70,22 @@ impl Authority {
         ask: Ask,
         mut decide: impl FnMut(&Context<'_>, &Seen, &mut Entropy) -> Decision<Verdict<T>>,
     ) -> Answer<Done<T>> {
-        let mut keys = vec![Key::Partition, Key::Sequence];
-        keys.extend(ask.keys.iter().cloned());
+        let mut keys = keys_of(&ask);
         let refuse = |reason| Refusal::new(ask.stage, reason);
-        let started = self.wall();
+        let mut waited_ms: i64 = 0;
         let mut tries = 0;
         loop {
-            let loaded = self.fresh_directory().await?;
-            let view = self
-                .parts
-                .store
-                .read(ask.partition, &keys)
-                .await
-                .map_err(store_unavailable)?;
-            let seen = Seen::new(&keys, view);
-            let now = self.wall();
-            let decision = self.decide(&ask, &loaded, &seen, now, &mut decide)?;
+            let (loaded, seen, now, decision) = self.look(&ask, &keys, &mut decide).await?;
             let value = match decision.outcome {
                 Verdict::NotBefore(instant) => {
-                    if instant.ms_since(started) > WAIT_MAX_MS {
+                    // What was waited is counted, not read from a clock: one that is set back meanwhile
+                    // must not hold a request for longer.
+                    let ms = instant.ms_since(now).max(1);
+                    waited_ms = waited_ms.saturating_add(ms);
+                    if waited_ms > WAIT_MAX_MS {
                         return Err(refuse(Reason::CutoffPending).until(instant));
                     }
-                    let ms = u64::try_from(instant.ms_since(now)).unwrap_or(0).max(1);
+                    let ms = u64::try_from(ms).unwrap_or(1);
                     tokio::time::sleep(Duration::from_millis(ms)).await;
                     continue;
                 }
@@ -135,6 +128,37 @@ impl Authority {
         }
     }
 
+    /// What a transaction would answer now: one read and one decision, of which nothing becomes true.
+    pub(crate) async fn consider<T>(
+        &self,
+        ask: Ask,
+        mut decide: impl FnMut(&Context<'_>, &Seen, &mut Entropy) -> Decision<Verdict<T>>,
+    ) -> Answer<Verdict<T>> {
+        let keys = keys_of(&ask);
+        let (_, _, _, decision) = self.look(&ask, &keys, &mut decide).await?;
+        Ok(decision.outcome)
+    }
+
+    /// One read and one decision.
+    async fn look<T>(
+        &self,
+        ask: &Ask,
+        keys: &[Key],
+        decide: &mut impl FnMut(&Context<'_>, &Seen, &mut Entropy) -> Decision<Verdict<T>>,
+    ) -> Answer<(Arc<Loaded>, Seen, Millis, Decision<Verdict<T>>)> {
+        let loaded = self.fresh_directory().await?;
+        let before = self.wall();
+        let read = self.parts.store.read(ask.partition, keys).await;
+        let seen = Seen::new(keys, read.map_err(store_unavailable)?);
+        let now = self.wall();
+        // The store's clock was read in between; a slow read is no wrong clock.
+        if before.ms_since(seen.store_time) > DELTA_MS || seen.store_time.ms_since(now) > DELTA_MS {
+            return Err(Refusal::new(ask.stage, Reason::ClockSuspect));
+        }
+        let decision = self.decide(ask, &loaded, &seen, now, decide)?;
+        Ok((loaded, seen, now, decision))
+    }
+
     fn decide<T>(
         &self,
         ask: &Ask,
@@ -147,11 +171,9 @@ impl Authority {
         // An absent partition record is a loss, never a new partition.
         let record = seen.partition().ok_or_else(|| refuse(Reason::Fenced))?;
         let sequence = seen.sequence().ok_or_else(|| refuse(Reason::Fenced))?;
-        if record.incarnation != seen.incarnation {
+        // Another history of the store, or one that has merged another log than the one we hear (P9).
+        if record.incarnation != seen.incarnation || record.log != self.follower.log() {
             return Err(refuse(Reason::Fenced));
-        }
-        if now.ms_since(seen.store_time).abs() > DELTA_MS {
-            return Err(refuse(Reason::ClockSuspect));
         }
         let tenant = match &ask.tenant {
             AskTenant::Given(tenant) => tenant,
@@ -162,7 +184,7 @@ impl Authority {
                 .ok_or_else(|| refuse(Reason::TenantUnknown))?,
         };
         let state = self.follower.of(ask.partition);
-        let guarded_now: BTreeSet<Arc<str>> = self.guarded_now();
+        let guarded_now = self.guarded_now();
         let no_key = no_key();
         let context = Context {
             now,
@@ -230,27 +252,57 @@ impl Authority {
     }
 
     /// Appends one record wherever it belongs; the relay finishes what fails here.
-    pub(crate) async fn append(&self, outgoing: &Outgoing) -> (Vec<Position>, Level) {
+    async fn append(&self, outgoing: &Outgoing) -> (Vec<Position>, Level) {
+        let targets = self.targets_of(outgoing);
+        let (positions, lacking) = self.append_to(targets, &outgoing.record).await;
+        let level = if lacking.is_empty() {
+            Level::Durable
+        } else {
+            Level::Stored
+        };
+        (positions, level)
+    }
+
+    /// The log partitions that a record goes to.
+    pub(crate) fn targets_of(&self, outgoing: &Outgoing) -> Vec<LogPartition> {
         let log = self.follower.log();
-        let targets: Vec<_> = if outgoing.wide {
+        if outgoing.wide {
             log.all().collect()
         } else {
             vec![log.home_of(outgoing.home)]
-        };
+        }
+    }
+
+    /// Appends to all of these at once; answers where it lies now, and which still lack it. One partition
+    /// without a leader keeps the record from none of the others.
+    pub(crate) async fn append_to(
+        &self,
+        targets: Vec<LogPartition>,
+        record: &LogRecord,
+    ) -> (Vec<Position>, Vec<LogPartition>) {
+        let mut appends = tokio::task::JoinSet::new();
+        for target in &targets {
+            let (log, target, record) = (self.parts.log.clone(), *target, record.clone());
+            appends.spawn(async move { log.append(target, &record).await });
+        }
         let mut positions = Vec::with_capacity(targets.len());
-        for target in targets {
-            match self.parts.log.append(target, &outgoing.record).await {
-                Ok(position) => positions.push(position),
-                Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "record stays in the outbox"
-                    );
-                    return (positions, Level::Stored);
-                }
+        while let Some(appended) = appends.join_next().await {
+            match appended {
+                Ok(Ok(position)) => positions.push(position),
+                Ok(Err(error)) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "record stays in the outbox"
+                ),
+                Err(error) => tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "an append ended without an answer"
+                ),
             }
         }
-        (positions, Level::Durable)
+        positions.sort_unstable_by_key(|position: &Position| position.partition);
+        let has_it = |target: &LogPartition| positions.iter().any(|position| position.partition == *target);
+        let lacking = targets.into_iter().filter(|target| !has_it(target)).collect();
+        (positions, lacking)
     }
 
     async fn pause(&self, tries: u32) {
@@ -263,6 +315,12 @@ impl Authority {
             tokio::time::sleep(Duration::from_millis(ms)).await;
         }
     }
+}
+
+fn keys_of(ask: &Ask) -> Vec<Key> {
+    let mut keys = vec![Key::Partition, Key::Sequence];
+    keys.extend(ask.keys.iter().cloned());
+    keys
 }
 
 #[expect(clippy::expect_used, reason = "a constant, valid text")]

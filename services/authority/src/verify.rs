@@ -93,12 +93,8 @@ impl Authority {
             .get("iss")
             .and_then(serde_json::Value::as_str)
             .unwrap_or_default();
-        let spelled = |tenant: &&Arc<Tenant>| tenant.issuer_spellings.iter().any(|s| **s == *issuer);
         let tenant = loaded
-            .view
-            .tenants
-            .values()
-            .find(spelled)
+            .tenant_of_issuer(issuer)
             .ok_or_else(|| refuse(Reason::IssuerUnknown))?;
         let names_tenant =
             jws.claims().get("tid").and_then(serde_json::Value::as_str) == Some(&*tenant.id.to_string());

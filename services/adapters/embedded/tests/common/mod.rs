@@ -56,7 +56,11 @@ pub(crate) fn still() -> Arc<StillClock> {
 }
 
 pub(crate) fn options(clock: Arc<dyn Clock>) -> Options {
-    Options::new(clock, Seeded::new(u64::from(std::process::id())))
+    // Several partitions, so that what is wide and what is apart shows.
+    Options {
+        partitions: Some(8),
+        ..Options::new(clock, Seeded::new(u64::from(std::process::id())))
+    }
 }
 
 pub(crate) const HERE: Partition = Partition::DIRECTORY;

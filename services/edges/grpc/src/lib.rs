@@ -1,1 +1,32 @@
 //! The gRPC edge: parse, one use case, encode.
+//!
+//! Every call passes the [`door`] first: shed, known, permitted, bounded in time. Then one file per
+//! service translates.
+//!
+//! **Invariant:** no protocol rule is written here; a method that the table of [`access`] does not
+//! name is refused; the tenant of a request is the one in its resource name, and is demanded.
+
+mod access;
+mod admin;
+mod caller;
+mod check;
+mod convert;
+mod door;
+mod health;
+mod name;
+mod page;
+mod published;
+mod revocation;
+mod server;
+mod session;
+mod settings;
+mod shared;
+mod status;
+mod token;
+mod watch;
+
+pub use server::{Edge, ServeError};
+pub use settings::Settings;
+
+#[cfg(test)]
+mod tests;

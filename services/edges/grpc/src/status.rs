@@ -1,0 +1,203 @@
+//! Refusals as gRPC statuses: the one table, and the details of `google.rpc`.
+//!
+//! A client tells by the code alone whether it is nobody (UNAUTHENTICATED), whether what it named is
+//! dead (FAILED_PRECONDITION), or whether to repeat (UNAVAILABLE and nothing else).
+//!
+//! **Invariant:** a fault of a token *in* a request is never UNAUTHENTICATED: that is said of the
+//! caller and of the client that must prove itself, and of nothing else.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use curfew_core::refusal::{Class, Fixer, Reason, Refusal};
+use curfew_core::time::Millis;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+
+/// The domain of every reason.
+pub(crate) const DOMAIN: &str = "curfew";
+/// A retry after a hiccup.
+const SOON: Duration = Duration::from_secs(1);
+/// A retry of what an operator must mend first.
+const LATER: Duration = Duration::from_secs(5);
+/// A retry of what is full: something has to end first.
+const MUCH_LATER: Duration = Duration::from_secs(60);
+
+/// What a refusal is said of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Of {
+    /// What the request names or holds: a session, a client, a token.
+    Request,
+    /// A resource that a management call names: what is unknown is NOT_FOUND, not dead.
+    Named,
+}
+
+/// How a refusal is told on this edge.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Words<'a> {
+    /// Where the catalogue is.
+    pub(crate) help_base: &'a str,
+    /// The present instant.
+    pub(crate) now: Millis,
+    /// Whether the caller may see which record is behind it (`sessions.read`).
+    pub(crate) tells_records: bool,
+}
+
+/// Reasons whose code is not their class's.
+const EXCEPTIONS: &[(Reason, Code)] = &[
+    (Reason::NotImplemented, Code::Unimplemented),
+    (Reason::Conflict, Code::Aborted),
+    (Reason::CallerUnknown, Code::Unauthenticated),
+    // The client of the request, not the caller, is nobody: the contract says so.
+    (Reason::ClientAuthenticationFailed, Code::Unauthenticated),
+    (Reason::BindingMissing, Code::Unauthenticated),
+    (Reason::BindingWrong, Code::Unauthenticated),
+    // A token in a request that is over, rather than malformed.
+    (Reason::TokenExpired, Code::FailedPrecondition),
+    (Reason::TokenRevoked, Code::FailedPrecondition),
+];
+
+/// The code of a reason.
+pub(crate) fn code_of(reason: Reason, of: Of) -> Code {
+    if let Some((_, code)) = EXCEPTIONS.iter().find(|(exception, _)| *exception == reason) {
+        return *code;
+    }
+    match reason.class() {
+        // The form of a token that the request holds.
+        Class::Invalid | Class::Unauthenticated => Code::InvalidArgument,
+        Class::Denied => Code::PermissionDenied,
+        Class::Dead if of == Of::Named && is_unknown(reason) => Code::NotFound,
+        Class::Dead => Code::FailedPrecondition,
+        Class::NotFound => Code::NotFound,
+        Class::Exists => Code::AlreadyExists,
+        Class::Retry => Code::Unavailable,
+        Class::Limit => Code::ResourceExhausted,
+    }
+}
+
+/// The reason on the wire: the catalogue code, without its prefix.
+pub(crate) fn word_of(reason: Reason, of: Of) -> &'static str {
+    let reason = if of == Of::Named && is_unknown(reason) {
+        Reason::NotFound
+    } else {
+        reason
+    };
+    short(reason)
+}
+
+/// `CURFEW_REVOKED` is `REVOKED` in the domain `curfew`.
+pub(crate) fn short(reason: Reason) -> &'static str {
+    let code = reason.code();
+    code.strip_prefix("CURFEW_").unwrap_or(code)
+}
+
+fn is_unknown(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::SessionUnknown | Reason::GrantUnknown | Reason::SubjectUnknown
+    )
+}
+
+/// When a repetition makes sense; `None`: never.
+pub(crate) fn retry_after(refusal: &Refusal, now: Millis) -> Option<Duration> {
+    if let Some(instant) = refusal.not_before {
+        let ms = u64::try_from(instant.ms_since(now)).unwrap_or(0).max(1);
+        return Some(Duration::from_millis(ms));
+    }
+    let needs_an_operator = [
+        Reason::ClockSuspect,
+        Reason::KeyUnavailable,
+        Reason::FreshnessFrozen,
+    ];
+    match refusal.reason.class() {
+        Class::Retry if refusal.reason == Reason::Conflict => None,
+        Class::Retry if needs_an_operator.contains(&refusal.reason) => Some(LATER),
+        Class::Retry => Some(SOON),
+        Class::Limit if refusal.reason == Reason::Overloaded => Some(SOON),
+        Class::Limit => Some(MUCH_LATER),
+        Class::Invalid
+        | Class::Unauthenticated
+        | Class::Denied
+        | Class::Dead
+        | Class::NotFound
+        | Class::Exists => None,
+    }
+}
+
+/// A refusal as a status.
+pub(crate) fn status_of(refusal: &Refusal, of: Of, words: Words<'_>) -> Status {
+    status_with(
+        code_of(refusal.reason, of),
+        word_of(refusal.reason, of),
+        refusal,
+        words,
+    )
+}
+
+/// Why a caller is nobody: the reason is always the same, the words say more.
+pub(crate) fn nobody(refusal: &Refusal, words: Words<'_>) -> Status {
+    match refusal.reason.class() {
+        Class::Retry | Class::Limit => status_of(refusal, Of::Request, words),
+        Class::Invalid
+        | Class::Unauthenticated
+        | Class::Denied
+        | Class::Dead
+        | Class::NotFound
+        | Class::Exists => status_with(
+            Code::Unauthenticated,
+            short(Reason::CallerUnknown),
+            refusal,
+            words,
+        ),
+    }
+}
+
+fn status_with(code: Code, word: &str, refusal: &Refusal, words: Words<'_>) -> Status {
+    let reason = refusal.reason;
+    let mut about = HashMap::from([
+        ("stage".to_owned(), refusal.stage.as_str().to_owned()),
+        ("stage_number".to_owned(), refusal.stage.number().to_string()),
+        ("rfc_word".to_owned(), reason.rfc_word().to_owned()),
+        ("fixer".to_owned(), reason.fixer().as_str().to_owned()),
+        ("code".to_owned(), reason.code().to_owned()),
+    ]);
+    if let Some(detail) = &refusal.detail {
+        about.insert("detail".to_owned(), detail.clone());
+    }
+    if let Some(by) = &refusal.by {
+        about.insert("cause".to_owned(), by.cause.to_string());
+        about.insert("initiator".to_owned(), by.initiator.as_str().to_owned());
+        if words.tells_records {
+            about.insert("revocation".to_owned(), by.record.to_string());
+        }
+    }
+    let mut details = ErrorDetails::with_error_info(word, DOMAIN, about);
+    if let Some(delay) = retry_after(refusal, words.now) {
+        details.set_retry_info(Some(delay));
+    }
+    let page = format!("{}/{}", words.help_base, reason.code());
+    details.add_help_link(reason.fix(), page);
+    if reason.fixer() == Fixer::User {
+        details.set_localized_message("en", format!("{}: {}", reason.what(), reason.fix()));
+    }
+    Status::with_error_details(code, refusal.to_string(), details)
+}
+
+/// Fields that are wrong, all of them at once.
+pub(crate) fn violations(faults: Vec<FieldViolation>, words: Words<'_>) -> Status {
+    let reason = Reason::FieldInvalid;
+    let message = faults
+        .iter()
+        .map(|fault| format!("{}: {}", fault.field, fault.description))
+        .collect::<Vec<_>>()
+        .join("; ");
+    let about = HashMap::from([
+        ("stage".to_owned(), "request".to_owned()),
+        ("stage_number".to_owned(), "1".to_owned()),
+        ("code".to_owned(), reason.code().to_owned()),
+    ]);
+    let mut details = ErrorDetails::with_error_info(short(reason), DOMAIN, about);
+    details.set_bad_request(faults);
+    details.add_help_link(reason.fix(), format!("{}/{}", words.help_base, reason.code()));
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}

@@ -1,0 +1,1 @@
+//! The edge over in-process servers on the fakes.

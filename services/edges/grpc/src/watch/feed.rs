@@ -1,0 +1,491 @@
+//! One stream: Begin, the snapshot, then the log's tail from where the snapshot was noted.
+//!
+//! **Invariant 7:** snapshot and position of a partition are one value, so snapshot(V) + tail(V)
+//! denies what full replay denies.
+//! **Invariant:** a heartbeat goes behind every record that precedes it in its partition; none of a
+//! frozen partition is forwarded, but its place is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use curfew_authority::{LogEntry, LogError, PartitionSnapshot, Tail};
+use curfew_core::follow::Frozen;
+use curfew_core::ids::CallerId;
+use curfew_core::mac::sha256;
+use curfew_core::place::{LogPartition, PARTITIONS};
+use curfew_core::record::LogRecord;
+use curfew_proto::revocation::v1 as pb;
+use curfew_proto::revocation::v1::watch_revocations_response::Frame;
+use curfew_wire::{SnapshotSum, encode_entry, encode_log};
+use futures_util::stream;
+use prost::Message as _;
+use prost::bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Frames;
+use super::progress::From;
+use super::queue::{Queue, Reader, Step, Stopped, watermarks};
+use super::scope::Scope;
+use crate::convert::{duration, timestamp};
+use crate::published;
+use crate::shared::Shared;
+
+/// How often permission and issuer entries are compared with the directory.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A pause after which the same may succeed.
+const SOON_MS: i64 = 1_000;
+/// What a frame costs beside its items, bytes.
+const FRAME_OVERHEAD: usize = 64;
+/// What an item costs beside its own bytes: key and length.
+const ITEM_OVERHEAD: usize = 16;
+
+/// One subscriber's stream.
+pub(super) struct Feed {
+    pub(super) shared: Arc<Shared>,
+    pub(super) caller: CallerId,
+    pub(super) scope: Scope,
+    pub(super) frame_bytes: usize,
+    pub(super) is_too_old: bool,
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+/// How a stream ends.
+struct End {
+    reason: pb::ResumeReason,
+    retry_after_ms: i64,
+    /// Whether the positions are of use to the one that comes back.
+    keeps_positions: bool,
+}
+
+enum Stop {
+    Gone,
+    With(End),
+}
+
+impl std::convert::From<Stopped> for Stop {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Gone => Self::Gone,
+            Stopped::Slow => end(pb::ResumeReason::Slow, 0, true),
+        }
+    }
+}
+
+const fn end(reason: pb::ResumeReason, retry_after_ms: i64, keeps_positions: bool) -> Stop {
+    Stop::With(End {
+        reason,
+        retry_after_ms,
+        keeps_positions,
+    })
+}
+
+/// Where the stream is: what was queued last, and which partitions are frozen there.
+struct Progress {
+    next: Vec<u64>,
+    frozen: BTreeMap<LogPartition, Frozen>,
+}
+
+impl Feed {
+    /// The frames; the work goes on until nobody takes them.
+    pub(super) fn start(self, from: From) -> Frames {
+        let settings = &self.shared.settings;
+        let queue = Queue::new(settings.subscriber_queue_bytes, settings.subscriber_wait);
+        let reader = Reader(queue.clone());
+        // It ends by itself when the reader is gone, so nobody needs its handle.
+        drop(tokio::spawn(async move {
+            let stop = tokio::select! {
+                Err(stop) = self.run(from, &queue) => stop,
+                () = queue.gone() => Stop::Gone,
+            };
+            if let Stop::With(end) = stop {
+                let resume = pb::Resume {
+                    positions: Vec::new(),
+                    retry_after: Some(duration(end.retry_after_ms)),
+                    reason: end.reason.into(),
+                };
+                let drops_rest = end.reason == pb::ResumeReason::Slow;
+                queue.close(resume, drops_rest, end.keeps_positions);
+            }
+        }));
+        Box::pin(stream::unfold(reader, |reader| async {
+            let frame = reader.next().await?;
+            let response = pb::WatchRevocationsResponse { frame: Some(frame) };
+            Some((Ok(response), reader))
+        }))
+    }
+
+    async fn run(&self, from: From, queue: &Queue) -> Result<std::convert::Infallible, Stop> {
+        let _counted = &self.permit;
+        if self.is_too_old {
+            return Err(end(pb::ResumeReason::ReaderTooOld, 60_000, true));
+        }
+        let mut issuers = self.issuers();
+        let Some(snapshot) = self.shared.authority.snapshot() else {
+            return Err(end(pb::ResumeReason::NotReady, SOON_MS, true));
+        };
+        let (mut progress, mut tail) = match from {
+            From::OtherLog => return Err(end(pb::ResumeReason::OtherLog, 0, false)),
+            From::Here(next) => {
+                let tail = self.tail(next.clone()).await?;
+                let begin = self.begin(&snapshot, &next, true, issuers.clone()).await?;
+                queue.push(Step::to(begin, next.clone())).await?;
+                (Progress::resumed(next, &snapshot), tail)
+            }
+            From::Start => {
+                let next: Vec<u64> = snapshot.iter().map(|partition| partition.next).collect();
+                // The tail is held before the snapshot is sent, however long that takes.
+                let tail = self.tail(next.clone()).await?;
+                let begin = self.begin(&snapshot, &next, false, issuers.clone()).await?;
+                queue.push(Step::by_the_way(begin)).await?;
+                self.send_snapshot(&snapshot, &next, queue).await?;
+                (Progress::resumed(next, &snapshot), tail)
+            }
+        };
+        drop(snapshot);
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            tokio::select! {
+                () = self.shared.drained() => return Err(end(pb::ResumeReason::Draining, 0, true)),
+                _ = ticks.tick() => self.look(&mut issuers, queue).await?,
+                entries = tail.next() => {
+                    let entries = entries.map_err(|error| of_log(&error))?;
+                    self.send(&entries, &mut progress, queue).await?;
+                }
+            }
+        }
+    }
+
+    async fn tail(&self, next: Vec<u64>) -> Result<Box<dyn Tail>, Stop> {
+        self.shared
+            .authority
+            .tail_from(next)
+            .await
+            .map_err(|error| of_log(&error))
+    }
+
+    fn issuers(&self) -> Vec<pb::IssuerEntry> {
+        let authority = &self.shared.authority;
+        let loaded = authority.directory().loaded();
+        self.scope.issuers(&loaded, &authority.config().base_url)
+    }
+
+    /// Whether the caller may still follow, and what is new among the issuer entries.
+    async fn look(&self, issuers: &mut Vec<pb::IssuerEntry>, queue: &Queue) -> Result<(), Stop> {
+        let loaded = self.shared.authority.directory().loaded();
+        if !self.scope.is_permitted(&loaded, &self.caller) {
+            return Err(end(pb::ResumeReason::NotAllowed, 10_000, true));
+        }
+        let present = self.issuers();
+        if present == *issuers {
+            return Ok(());
+        }
+        let changes = pb::IssuerChanges {
+            issuers: present
+                .iter()
+                .filter(|entry| !issuers.contains(entry))
+                .cloned()
+                .collect(),
+            removed: issuers
+                .iter()
+                .filter(|old| !present.iter().any(|entry| entry.issuer == old.issuer))
+                .map(|old| old.issuer.clone())
+                .collect(),
+        };
+        *issuers = present;
+        Ok(queue
+            .push(Step::by_the_way(Frame::IssuerChanges(changes)))
+            .await?)
+    }
+
+    async fn begin(
+        &self,
+        snapshot: &[PartitionSnapshot],
+        next: &[u64],
+        resumed: bool,
+        issuers: Vec<pb::IssuerEntry>,
+    ) -> Result<Frame, Stop> {
+        let authority = &self.shared.authority;
+        let config = authority.config();
+        let log = authority.follower().log();
+        let freshness = snapshot.iter().map(|partition| pb::PartitionFreshness {
+            partition: partition.partition.0.into(),
+            newest_stamp_time: partition.newest_stamp.map(timestamp),
+            frozen_reason: partition
+                .frozen
+                .as_ref()
+                .map(|frozen| frozen.why.to_string())
+                .unwrap_or_default(),
+        });
+        Ok(Frame::Begin(pb::Begin {
+            log_id: log.log_id.to_vec(),
+            partitions: log.partitions.into(),
+            store_partitions: PARTITIONS.into(),
+            // The log port does not tell when its oldest record was written.
+            retention_start_time: None,
+            heartbeat_interval: Some(duration(config.heartbeat_interval_ms())),
+            server_time: Some(timestamp(authority.now().wall)),
+            snapshot_positions: watermarks(next),
+            freshness: freshness.collect(),
+            resumed,
+            issuers,
+            staleness_bound: Some(duration(config.staleness_ms)),
+        }))
+    }
+
+    async fn send_snapshot(
+        &self,
+        snapshot: &[PartitionSnapshot],
+        next: &[u64],
+        queue: &Queue,
+    ) -> Result<(), Stop> {
+        let mut sum = SnapshotSum::default();
+        let mut batch = Batch::new(self.frame_bytes);
+        for partition in snapshot {
+            let followed = partition
+                .entries
+                .iter()
+                .filter(|entry| self.scope.follows_entry(entry.tenant, entry.issuer));
+            for entry in followed {
+                sum.entry(entry.winner.id, entry.keep_until);
+                let entry = encode_entry(entry);
+                let bytes = entry.encoded_len();
+                if let Some(entries) = batch.add(entry, bytes) {
+                    queue
+                        .push(Step::by_the_way(Frame::Snapshot(pb::Snapshot { entries })))
+                        .await?;
+                }
+            }
+        }
+        if let Some(entries) = batch.rest() {
+            queue
+                .push(Step::by_the_way(Frame::Snapshot(pb::Snapshot { entries })))
+                .await?;
+        }
+        let mut batch = Batch::new(self.frame_bytes);
+        for record in snapshot
+            .iter()
+            .filter(|_| self.scope.shows_raw())
+            .flat_map(raw_of)
+        {
+            sum.raw(&record.envelope);
+            let bytes = record.encoded_len();
+            if let Some(records) = batch.add(record, bytes) {
+                queue
+                    .push(Step::by_the_way(Frame::Raw(pb::Raw { records })))
+                    .await?;
+            }
+        }
+        if let Some(records) = batch.rest() {
+            queue
+                .push(Step::by_the_way(Frame::Raw(pb::Raw { records })))
+                .await?;
+        }
+        let (count, checksum) = sum.end();
+        let end = Frame::SnapshotEnd(pb::SnapshotEnd {
+            count,
+            checksum: checksum.to_vec(),
+        });
+        Ok(queue.push(Step::to(end, next.to_vec())).await?)
+    }
+
+    /// Sends entries of the tail, in the order of the log.
+    async fn send(&self, entries: &[LogEntry], progress: &mut Progress, queue: &Queue) -> Result<(), Stop> {
+        let log = self.shared.authority.follower().log();
+        let mut batch = Batch::new(self.frame_bytes);
+        for entry in entries {
+            let Some(next) = progress.next.get_mut(entry.position.partition.index()) else {
+                return Err(end(pb::ResumeReason::OtherLog, 0, false));
+            };
+            if entry.position.offset < *next {
+                // A copy that the log delivered again.
+                continue;
+            }
+            let before = progress.next.clone();
+            if let Some(next) = progress.next.get_mut(entry.position.partition.index()) {
+                *next = entry.position.offset.saturating_add(1);
+            }
+            let is_frozen = progress.frozen.contains_key(&entry.position.partition);
+            let position = Some(published::position(entry.position));
+            if let LogRecord::Heartbeat(heartbeat) = &entry.record {
+                if heartbeat.log != log {
+                    return Err(end(pb::ResumeReason::OtherLog, 0, false));
+                }
+                if !is_frozen {
+                    if let Some(records) = batch.rest() {
+                        queue
+                            .push(Step::to(Frame::Records(pb::Records { records }), before))
+                            .await?;
+                    }
+                    let frame = Frame::Heartbeat(pb::HeartbeatRecord {
+                        position,
+                        envelope: encode_log(&entry.record).into(),
+                    });
+                    queue.push(Step::to(frame, progress.next.clone())).await?;
+                    continue;
+                }
+            }
+            let is_shown =
+                self.scope.shows(&entry.record) && !matches!(entry.record, LogRecord::Heartbeat(_));
+            let record = pb::TailRecord {
+                position,
+                // Withheld: its place alone.
+                envelope: if is_shown {
+                    encode_log(&entry.record).into()
+                } else {
+                    Bytes::new()
+                },
+            };
+            let bytes = record.encoded_len();
+            if let Some(records) = batch.add(record, bytes) {
+                queue
+                    .push(Step::to(Frame::Records(pb::Records { records }), before))
+                    .await?;
+            }
+            if let Some(frozen) = progress.note(entry) {
+                if let Some(records) = batch.rest() {
+                    let frame = Frame::Records(pb::Records { records });
+                    queue.push(Step::to(frame, progress.next.clone())).await?;
+                }
+                queue.push(Step::by_the_way(Frame::Frozen(frozen))).await?;
+            }
+        }
+        if let Some(records) = batch.rest() {
+            let frame = Frame::Records(pb::Records { records });
+            queue.push(Step::to(frame, progress.next.clone())).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Progress {
+    /// At these positions, frozen where the node is by a record below them.
+    fn resumed(next: Vec<u64>, snapshot: &[PartitionSnapshot]) -> Self {
+        let frozen = snapshot
+            .iter()
+            .filter_map(|partition| {
+                let frozen = partition.frozen.clone()?;
+                let next = next.get(partition.partition.index())?;
+                (frozen.offset < *next).then_some((partition.partition, frozen))
+            })
+            .collect();
+        Self { next, frozen }
+    }
+
+    /// What an entry does to its partition's freshness.
+    fn note(&mut self, entry: &LogEntry) -> Option<pb::Frozen> {
+        let partition = entry.position.partition;
+        match &entry.record {
+            LogRecord::Unknown(unknown) if !self.frozen.contains_key(&partition) => {
+                let frozen = Frozen {
+                    offset: entry.position.offset,
+                    record_hash: sha256(&unknown.raw),
+                    why: unknown.why.clone(),
+                };
+                let told = pb::Frozen {
+                    partition: partition.0.into(),
+                    reason: frozen.why.to_string(),
+                    position: Some(published::position(entry.position)),
+                    record_hash: frozen.record_hash.to_vec(),
+                };
+                self.frozen.insert(partition, frozen);
+                Some(told)
+            }
+            LogRecord::Skip(skip) => {
+                let is_named = self.frozen.get(&partition).is_some_and(|frozen| {
+                    skip.partition == partition
+                        && skip.offset == frozen.offset
+                        && skip.record_hash == frozen.record_hash
+                });
+                if is_named {
+                    self.frozen.remove(&partition);
+                }
+                None
+            }
+            LogRecord::Unknown(_)
+            | LogRecord::Revocation(_)
+            | LogRecord::Heartbeat(_)
+            | LogRecord::SubjectState(_)
+            | LogRecord::Directory(_)
+            | LogRecord::Withheld => None,
+        }
+    }
+}
+
+fn of_log(error: &LogError) -> Stop {
+    match error {
+        LogError::OutOfRange { .. } | LogError::NoSuchPartition(_) => {
+            end(pb::ResumeReason::OutOfRange, 0, false)
+        }
+        LogError::Unavailable { .. } => {
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "the log does not answer; a stream ends"
+            );
+            end(pb::ResumeReason::NotReady, SOON_MS, true)
+        }
+    }
+}
+
+/// The unreadable records of a partition; the one that froze it first, with its place.
+fn raw_of(snapshot: &PartitionSnapshot) -> Vec<pb::TailRecord> {
+    let place = |offset| pb::Position {
+        partition: snapshot.partition.0.into(),
+        offset,
+    };
+    let froze = |raw: &Arc<[u8]>| {
+        let frozen = snapshot.frozen.as_ref()?;
+        (sha256(raw) == frozen.record_hash).then_some(frozen.offset)
+    };
+    let mut records: Vec<_> = snapshot
+        .raw
+        .iter()
+        .map(|raw| {
+            let offset = froze(raw);
+            let record = pb::TailRecord {
+                position: Some(place(offset.unwrap_or(0))),
+                envelope: raw.to_vec().into(),
+            };
+            (offset.is_none(), record)
+        })
+        .collect();
+    records.sort_by_key(|(is_other, _)| *is_other);
+    records.into_iter().map(|(_, record)| record).collect()
+}
+
+/// Items that go together into one frame.
+struct Batch<T> {
+    items: Vec<T>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl<T> Batch<T> {
+    const fn new(bytes_max: usize) -> Self {
+        Self {
+            items: Vec::new(),
+            bytes: FRAME_OVERHEAD,
+            bytes_max,
+        }
+    }
+
+    /// Adds an item; gives back the frame that was full before it.
+    fn add(&mut self, item: T, bytes: usize) -> Option<Vec<T>> {
+        let bytes = bytes + ITEM_OVERHEAD;
+        let full = if self.bytes + bytes > self.bytes_max {
+            self.rest()
+        } else {
+            None
+        };
+        self.bytes += bytes;
+        self.items.push(item);
+        full
+    }
+
+    /// What was added since.
+    fn rest(&mut self) -> Option<Vec<T>> {
+        self.bytes = FRAME_OVERHEAD;
+        let items = std::mem::take(&mut self.items);
+        (!items.is_empty()).then_some(items)
+    }
+}

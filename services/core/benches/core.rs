@@ -105,6 +105,17 @@ fn index(c: &mut Criterion) {
             BatchSize::SmallInput,
         );
     });
+    c.bench_function("index_insert_while_read", |b| {
+        let mut layered = LayeredIndex::from_base(index.clone());
+        let mut n = MARKS;
+        b.iter(|| {
+            n += 1;
+            // A follower publishes a new value for each record; readers keep the one before it.
+            let kept = layered.clone();
+            layered.insert(&mark(n));
+            kept.len()
+        });
+    });
 }
 
 criterion_group!(benches, decisions, codec, index);

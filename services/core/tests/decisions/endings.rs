@@ -185,6 +185,18 @@ fn an_expired_session_is_ended_and_published_while_a_guard_may_still_admit_its_l
             usize::from(is_published),
             "{ms} ms after the end"
         );
+
+        let mut world = World::new(4);
+        world.client("spa", |client| client.grant_life_ms = Some(5 * MINUTE));
+        let sid = world.sign_in(ADA);
+        let issued = world.authorize(ADA, sid, "spa");
+        world.now = issued.grant_expires_at.plus_ms(ms);
+        let told = world.end_grant(ADA, sid, issued.access.gid);
+        assert_eq!(
+            told.revocations.len(),
+            usize::from(is_published),
+            "{ms} ms after the grant's"
+        );
     }
 }
 
@@ -453,11 +465,14 @@ fn a_disabled_subjects_gate_is_never_collected_whatever_is_written_to_it_afterwa
 #[test]
 fn p8_a_cut_off_of_a_subject_whose_gate_was_lost_outlives_every_row_behind_it() {
     let mut world = World::new(7);
+    world.tenant(|tenant| tenant.session_life_max_ms = 800 * DAY);
     let sid = world.sign_in(ADA);
     let token = world.authorize(ADA, sid, "spa").refresh;
     world.lose(&Key::Gate(key_of(ADA)));
     let narrow = world.revocation(&[("client_id", "spa"), ("oid", ADA)], Cut::BeforeNow("gid"));
     let marked = world.revoke_narrow(ADA, None, &narrow).writes;
+    let end = world.row(sid).unwrap().expires_at;
+    assert!(collected_at(&marked, &Key::Gate(key_of(ADA))).unwrap() > end);
     world.pass(2 * DAY);
     world.collect(&marked);
     world.sign_in(ADA);
@@ -468,6 +483,7 @@ fn p8_a_cut_off_of_a_subject_whose_gate_was_lost_outlives_every_row_behind_it() 
 
     world.lose(&Key::Gate(key_of(ADA)));
     let cut = world.cut_off(ADA, None).writes;
+    assert!(collected_at(&cut, &Key::Gate(key_of(ADA))).unwrap() > end);
     world.pass(2 * DAY);
     world.collect(&cut);
     // A new sign-in would make a new gate, and the old session would refresh again.

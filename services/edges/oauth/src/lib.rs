@@ -1,1 +1,51 @@
-//! The HTTP edge: published keys and metadata.
+//! The HTTP edge: published keys, metadata, health and the error catalogue.
+//!
+//! One file per endpoint. Everything here is public, and answered from memory.
+//!
+//! **Invariant:** metadata says only what is true of this release.
+
+mod catalogue;
+mod health;
+mod keys;
+mod metadata;
+
+use axum::Router;
+use axum::routing::get;
+use curfew_authority::Authority;
+use http::HeaderValue;
+use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
+
+/// The HTTP face of one authority.
+pub fn router(authority: Authority) -> Router {
+    Router::new()
+        .route("/.well-known/jwks.json", get(keys::of_all))
+        .route("/{tenant}/.well-known/jwks.json", get(keys::of_tenant))
+        .route(
+            "/{tenant}/.well-known/openid-configuration",
+            get(metadata::openid),
+        )
+        .route(
+            "/.well-known/oauth-authorization-server/{tenant}",
+            get(metadata::oauth),
+        )
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/errors", get(catalogue::all))
+        .route("/errors/{code}", get(catalogue::one))
+        .layer(axum::middleware::map_response(with_headers))
+        .with_state(authority)
+}
+
+/// Nothing here is ever framed, sniffed or a source of scripts.
+async fn with_headers<B>(mut response: http::Response<B>) -> http::Response<B> {
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,12 +2,15 @@
 //!
 //! **Invariant:** these are records in the store; a file only seeds them.
 
+mod keys;
+mod view;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::ids::{CallerId, ClientId, IssuerId, KeyId, RecordId, ResourceId, Scope, TenantId, TenantName};
-use crate::index::Index;
-use crate::place::{LogIdentity, Version};
+pub use crate::directory::keys::{KeyRecord, KeyState, KeyUse};
+pub use crate::directory::view::DirectoryView;
+use crate::ids::{CallerId, ClientId, IssuerId, RecordId, ResourceId, Scope, TenantId, TenantName};
 use crate::record::Revocation;
 use crate::time::Millis;
 
@@ -296,61 +299,6 @@ pub struct Caller {
     pub disables: Vec<RecordId>,
 }
 
-/// What a key of the ring is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum KeyUse {
-    /// Signs tokens.
-    Sign,
-    /// Tags refresh tokens.
-    Mac,
-    /// Tags page tokens.
-    Page,
-    /// Hashes subjects; it never changes.
-    Subject,
-}
-
-/// Where a key stands in its life.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum KeyState {
-    /// Published, not yet used.
-    Standby,
-    /// Used.
-    Active,
-    /// Still verifies what it made.
-    VerifyOnly,
-    /// Dead: nothing that it made is believed.
-    Revoked,
-}
-
-/// A key of the ring; its material is sealed under the root key.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct KeyRecord {
-    /// `kid`.
-    pub kid: KeyId,
-    /// What for.
-    pub key_use: KeyUse,
-    /// JOSE algorithm, or `HS256` for the keys that only tag.
-    pub algorithm: Arc<str>,
-    /// Where it stands.
-    pub state: KeyState,
-    /// When it was made.
-    pub created_at: Millis,
-    /// When its public half was first served.
-    pub published_at: Millis,
-    /// When its record was on the log.
-    pub durable_at: Option<Millis>,
-    /// When it began to be used.
-    pub activated_at: Option<Millis>,
-    /// When it stopped being used.
-    pub retired_at: Option<Millis>,
-    /// Its material, sealed.
-    pub sealed: Arc<[u8]>,
-    /// Its public half, a JWK.
-    pub public_jwk: Option<Arc<str>>,
-    /// The byte that names it in a refresh token.
-    pub mac_key_id: Option<u8>,
-}
-
 /// `L`, the longest access-token life (DESIGN section 4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Lifetimes {
@@ -414,67 +362,4 @@ pub struct Lease {
     pub seen: Millis,
     /// Until when it counts, lapsed or not.
     pub counts_until: Millis,
-}
-
-/// Everything that a decision may ask of the directory, as of one version.
-#[derive(Clone, Debug, Default)]
-pub struct DirectoryView {
-    /// The polled version; `None` before the first read.
-    pub version: Option<Version>,
-    /// When it was read, on the reader's clock.
-    pub read_at: Millis,
-    /// The log.
-    pub log: Option<LogIdentity>,
-    /// `L`.
-    pub lifetimes: Option<Lifetimes>,
-    /// By permanent id.
-    pub tenants: BTreeMap<TenantId, Arc<Tenant>>,
-    /// By tenant and id.
-    pub clients: BTreeMap<(TenantId, ClientId), Arc<Client>>,
-    /// By tenant and id.
-    pub resources: BTreeMap<(TenantId, ResourceId), Arc<Resource>>,
-    /// By tenant and entry.
-    pub issuers: BTreeMap<(TenantId, IssuerId), Arc<ForeignIssuer>>,
-    /// By id.
-    pub callers: BTreeMap<CallerId, Arc<Caller>>,
-    /// By id.
-    pub keys: BTreeMap<KeyId, Arc<KeyRecord>>,
-    /// By record.
-    pub wide_marks: BTreeMap<RecordId, Arc<WideMark>>,
-    /// The wide marks, to judge by.
-    pub wide_index: Index,
-}
-
-impl DirectoryView {
-    /// The tenant of this name.
-    #[must_use]
-    pub fn tenant_by_name(&self, name: &str) -> Option<&Arc<Tenant>> {
-        self.tenants.values().find(|tenant| tenant.name.as_str() == name)
-    }
-
-    /// The client.
-    #[must_use]
-    pub fn client(&self, tenant: TenantId, id: &ClientId) -> Option<&Arc<Client>> {
-        self.clients.get(&(tenant, id.clone()))
-    }
-
-    /// The resource of this id or, where no id matches, of this audience.
-    #[must_use]
-    pub fn resource(&self, tenant: TenantId, id_or_audience: &str) -> Option<&Arc<Resource>> {
-        let mut of_tenant = self
-            .resources
-            .iter()
-            .filter(|((of, _), _)| *of == tenant)
-            .map(|(_, r)| r);
-        let by_id = of_tenant
-            .clone()
-            .find(|resource| resource.id.as_str() == id_or_audience);
-        by_id.or_else(|| of_tenant.find(|resource| &*resource.audience == id_or_audience))
-    }
-
-    /// Whether the view is too old to decide by (DESIGN section 4).
-    #[must_use]
-    pub fn is_stale(&self, now: Millis) -> bool {
-        self.version.is_none() || now.ms_since(self.read_at).abs() > crate::time::DIRECTORY_AGE_MAX_MS
-    }
 }

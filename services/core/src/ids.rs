@@ -8,7 +8,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -63,6 +62,12 @@ macro_rules! text_form {
         }
     };
 }
+
+mod names;
+
+pub use crate::ids::names::{
+    CallerId, Cause, ClientId, DeviceId, KeyId, ResourceId, Scope, SubjectId, TenantName,
+};
 
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -281,135 +286,6 @@ fn partition_of(bytes: &[u8; 16]) -> Partition {
     Partition::from_first_bits([(high & 0x03) << 6 | low >> 2, low << 6])
 }
 
-macro_rules! name_id {
-    ($(#[$doc:meta])* $name:ident, $max:expr, $permitted:expr) => {
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
-
-        impl $name {
-            /// The longest permitted text, in bytes.
-            pub const MAX_BYTES: usize = $max;
-
-            /// From its text, checked.
-            pub fn new(text: &str) -> Result<Self, InvalidId> {
-                if text.is_empty() {
-                    return Err(InvalidId::Empty);
-                }
-                if text.len() > Self::MAX_BYTES {
-                    return Err(InvalidId::TooLong { max: Self::MAX_BYTES });
-                }
-                let permitted: fn(char) -> bool = $permitted;
-                if !text.chars().all(permitted) {
-                    return Err(InvalidId::Character);
-                }
-                Ok(Self(text.into()))
-            }
-
-            /// Its text.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&self.0, f)
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = InvalidId;
-            fn from_str(text: &str) -> Result<Self, InvalidId> {
-                Self::new(text)
-            }
-        }
-
-        impl std::borrow::Borrow<str> for $name {
-            fn borrow(&self) -> &str {
-                &self.0
-            }
-        }
-
-        text_form!($name);
-    };
-}
-
-fn slug(c: char) -> bool {
-    c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_' || c == '.'
-}
-
-fn vschar_without_slash(c: char) -> bool {
-    // RFC 6749 appendix A.1: VSCHAR. A slash would break resource names.
-    ('\u{21}'..='\u{7e}').contains(&c) && c != '/'
-}
-
-fn printable(c: char) -> bool {
-    !c.is_control()
-}
-
-name_id!(
-    /// A tenant's name: part of its issuer and of resource names. It may change; [`TenantId`] does not.
-    TenantName,
-    64,
-    slug
-);
-name_id!(
-    /// `sub` and `oid`: a user or a workload, one id space in a tenant.
-    SubjectId,
-    255,
-    printable
-);
-name_id!(
-    /// `client_id` (RFC 6749 section 2.2).
-    ClientId,
-    128,
-    vschar_without_slash
-);
-name_id!(
-    /// The id of a resource in its tenant; its `aud` is a field of the record.
-    ResourceId,
-    128,
-    vschar_without_slash
-);
-name_id!(
-    /// A caller of Curfew's own services.
-    CallerId,
-    128,
-    vschar_without_slash
-);
-name_id!(
-    /// `kid`: a key of the ring (RFC 7517 section 4.5).
-    KeyId,
-    128,
-    vschar_without_slash
-);
-name_id!(
-    /// A scope token (RFC 6749 section 3.3) or an app role.
-    Scope,
-    128,
-    |c| ('\u{21}'..='\u{7e}').contains(&c) && c != '"' && c != '\\'
-);
-name_id!(
-    /// Why something was revoked or ended: a stable lower-case word.
-    Cause,
-    64,
-    slug
-);
-name_id!(
-    /// A device, as the identity provider names it (`deviceid`).
-    DeviceId,
-    255,
-    printable
-);
-
 /// A keyed hash of (tenant, subject); its first ten bits are the partition (DESIGN section 3).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SubjectKey(pub [u8; 8]);
@@ -430,59 +306,4 @@ impl fmt::Debug for SubjectKey {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn a_born_id_gives_back_its_birth_and_partition(
-            ms in 0_i64..(1 << 47), partition in 0_u16..1_024, random: [u8; 8],
-        ) {
-            let partition = Partition::new(partition).unwrap();
-            let id = SessionId::new(Millis::from_unix_ms(ms), partition, random);
-            prop_assert_eq!(id.birth().as_unix_ms(), ms);
-            prop_assert_eq!(id.partition(), partition);
-            prop_assert_eq!(id.to_string().parse::<SessionId>(), Ok(id));
-            prop_assert_eq!(birth_in(&id.to_string()), Some(id.birth()));
-        }
-
-        #[test]
-        fn parsing_any_text_never_panics(text: String) {
-            let _ = text.parse::<SessionId>();
-            let _ = text.parse::<TenantName>();
-            let _ = birth_in(&text);
-        }
-    }
-
-    #[test]
-    fn reserved_bits_other_versions_and_other_spellings_are_refused() {
-        let id = SessionId::new(Millis::from_unix_ms(1), Partition::DIRECTORY, [0xab; 8]);
-        let mut bytes = *id.as_bytes();
-        bytes[6] |= 0x08;
-        assert_eq!(SessionId::from_bytes(bytes), Err(InvalidId::NotBorn));
-        bytes[6] = 0x40;
-        assert_eq!(SessionId::from_bytes(bytes), Err(InvalidId::NotBorn));
-        assert_eq!(
-            id.to_string().to_uppercase().parse::<SessionId>(),
-            Err(InvalidId::NotAUuid)
-        );
-        assert_eq!(format!("{{{id}}}").parse::<SessionId>(), Err(InvalidId::NotAUuid));
-        assert_eq!(
-            id.to_string().replace('-', "").parse::<SessionId>(),
-            Err(InvalidId::NotAUuid)
-        );
-    }
-
-    #[test]
-    fn names_are_bounded_and_hold_only_what_their_place_permits() {
-        assert_eq!(TenantName::new(""), Err(InvalidId::Empty));
-        assert_eq!(TenantName::new("a/b"), Err(InvalidId::Character));
-        assert_eq!(
-            TenantName::new(&"a".repeat(65)),
-            Err(InvalidId::TooLong { max: 64 })
-        );
-        assert_eq!(SubjectId::new("a\nb"), Err(InvalidId::Character));
-        assert!(SubjectId::new("älice@example").is_ok());
-    }
-}
+mod tests;

@@ -1,0 +1,134 @@
+//! `curfew serve`: durable, private, found again.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and draws its own ids"
+)]
+
+mod process;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use process::{Backend, Server, curfew, curfew_as, seeded};
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_start_on_the_same_directory_finds_everything_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, secret) = seeded(dir.path());
+    let data = dir.path().join("data");
+    let server = Server::start(&data);
+    let backend = Backend::new(&server, &secret).await;
+    let session = backend.sign_in("alice").await.unwrap();
+    let tokens = backend.issue(&session).await.unwrap();
+    let key_ring = server
+        .told
+        .iter()
+        .find(|line| line.starts_with("key ring"))
+        .unwrap()
+        .clone();
+    assert_eq!(server.terminate(), 0, "SIGTERM drains and ends well");
+
+    let server = Server::start(&data);
+    assert!(
+        server.told.contains(&key_ring),
+        "the same keys: {:?}",
+        server.told
+    );
+    let backend = Backend::new(&server, &secret).await;
+    backend.refresh(&tokens.refresh_token).await.unwrap();
+}
+
+#[test]
+fn the_data_directory_is_its_owners_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let server = Server::start(&data);
+    assert_eq!(mode(&data), 0o700);
+    let mut keys = 0;
+    for entry in std::fs::read_dir(&data).unwrap() {
+        let path = entry.unwrap().path();
+        let is_key = path.extension().is_some_and(|extension| extension == "key");
+        keys += usize::from(is_key);
+        if is_key {
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+        }
+    }
+    assert_eq!(keys, 1);
+    drop(server);
+}
+
+#[test]
+fn the_first_administrator_is_made_once_beside_a_running_node_and_without_one() {
+    for running in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let server = running.then(|| Server::start(&data));
+        if let Some(server) = &server {
+            let told = server.told.iter().any(|line| line.contains("curfew bootstrap"));
+            assert!(told, "how to get the first credential is told: {:?}", server.told);
+        }
+        let bootstrap = || curfew(&["bootstrap", "--data", data.to_str().unwrap(), "--json"]);
+        let first = bootstrap();
+        assert_eq!(first.code, 0, "{}", first.stderr);
+        let first: serde_json::Value = serde_json::from_str(first.stdout.trim()).unwrap();
+        assert_eq!(first["created"], true);
+        assert!(first["secret"].as_str().unwrap().starts_with("cfs_"));
+        let second: serde_json::Value = serde_json::from_str(bootstrap().stdout.trim()).unwrap();
+        assert_eq!((&second["created"], second.get("secret")), (&false.into(), None));
+    }
+}
+
+#[test]
+fn applying_a_file_twice_creates_once_and_a_mistake_in_it_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (admin, _) = seeded(dir.path());
+    let (file, data) = (dir.path().join("seeds.toml"), dir.path().join("data"));
+    let again = curfew_as(
+        &admin,
+        &[
+            "apply",
+            file.to_str().unwrap(),
+            "--data",
+            data.to_str().unwrap(),
+            "--json",
+        ],
+    );
+    assert!(
+        again.stdout.lines().all(|line| line.contains("\"exists\"")),
+        "{}",
+        again.stdout
+    );
+    std::fs::write(&file, "[[tenant]]\nname = \"acme\"\nnmae = 1\n").unwrap();
+    let wrong = curfew_as(
+        &admin,
+        &["apply", file.to_str().unwrap(), "--data", data.to_str().unwrap()],
+    );
+    assert_ne!(wrong.code, 0);
+    assert!(
+        wrong.stderr.contains("nmae") && wrong.stderr.contains("line 3"),
+        "{}",
+        wrong.stderr
+    );
+}
+
+#[test]
+fn plain_text_beyond_loopback_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = curfew(&[
+        "serve",
+        "--data",
+        dir.path().to_str().unwrap(),
+        "--grpc",
+        "0.0.0.0:0",
+    ]);
+    assert_ne!(refused.code, 0);
+    assert!(refused.stderr.contains("loopback"), "{}", refused.stderr);
+}

@@ -1,1 +1,0 @@
-//! Stories told through the real sockets of a real node.

@@ -54,6 +54,7 @@ impl Authority {
         let tenant = request.tenant;
         let stage = Stage::Issuance;
         let loaded = self.fresh_directory().await?;
+        loaded.ring.can_sign()?;
         let claimant = Claimant::new(tenant, request.client.clone(), request.proof, request.key, stage);
         let proven = claimant.prove(&loaded.view, self.wall())?;
         let subject = SubjectId::new(request.client.as_str())

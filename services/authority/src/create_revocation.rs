@@ -17,7 +17,7 @@ use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::stored::{Decision, Key};
 use curfew_core::time::Millis;
 
-use crate::answer::{Answer, Published, store_unavailable};
+use crate::answer::{Answer, Published};
 use crate::create_session::map;
 use crate::node::Authority;
 use crate::operation::Remembered;
@@ -75,15 +75,6 @@ pub struct RevocationAnswer {
     pub revocation: Option<Revocation>,
     /// What was published.
     pub published: Vec<Published>,
-}
-
-/// What a revocation would end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Preview {
-    /// Live sessions; `None`: the scope spans subjects, and counting would read them all.
-    pub sessions: Option<usize>,
-    /// Live grants, likewise.
-    pub grants: Option<usize>,
 }
 
 type Found = (Option<RecordId>, Option<Millis>, Option<Revocation>);
@@ -248,62 +239,6 @@ impl Authority {
                     }
                 }
             }
-        }
-    }
-
-    /// What a revocation would end, without ending it.
-    pub async fn preview_revocation(&self, tenant: TenantId, target: &Target) -> Answer<Preview> {
-        let count = |rows: &[crate::SessionView]| {
-            let alive: Vec<_> = rows.iter().filter(|view| view.over.is_none()).collect();
-            Preview {
-                sessions: Some(alive.len()),
-                grants: Some(alive.iter().map(|view| view.row.live_grants().count()).sum()),
-            }
-        };
-        match target {
-            Target::Session(sid) => Ok(count(&[self.get_session(tenant, *sid).await?])),
-            Target::Grant(sid, gid) => {
-                let view = self.get_session(tenant, *sid).await?;
-                let is_live = view.over.is_none() && view.row.grant(*gid).is_some_and(|g| g.life.is_alive());
-                Ok(Preview {
-                    sessions: Some(0),
-                    grants: Some(usize::from(is_live)),
-                })
-            }
-            Target::Subject(subject, spared) => {
-                let loaded = self.fresh_directory().await?;
-                let key = loaded.ring.subject_key(tenant, subject)?;
-                let keys = [Key::Ledger(key)];
-                let view = self
-                    .parts
-                    .store
-                    .read(key.partition(), &keys)
-                    .await
-                    .map_err(store_unavailable)?;
-                let ledger = Seen::new(&keys, view).ledger(key);
-                let sids: Vec<SessionId> = ledger
-                    .iter()
-                    .flat_map(|ledger| ledger.sessions.iter().map(|entry| entry.sid))
-                    .filter(|sid| Some(*sid) != *spared)
-                    .collect();
-                let mut views = Vec::with_capacity(sids.len());
-                for chunk in sids.chunks(crate::read_sessions::PAGE_SESSIONS_MAX) {
-                    views.extend(self.session_views(tenant, key, chunk).await?);
-                }
-                // Two subjects with one key are told apart by the rows, which hold the whole subject.
-                views.retain(|view| view.row.subject == *subject);
-                Ok(count(&views))
-            }
-            Target::Token(_) => Ok(Preview {
-                sessions: Some(0),
-                grants: Some(0),
-            }),
-            Target::Device(_)
-            | Target::Client(_)
-            | Target::Tenant
-            | Target::Key(_)
-            | Target::Provider(_)
-            | Target::Criteria(..) => Ok(Preview::default()),
         }
     }
 

@@ -5,9 +5,10 @@
 
 use curfew_core::claims::JsonClaims;
 use curfew_core::decide::{Context, Verdict, mint};
-use curfew_core::ids::{GrantId, SessionId, SubjectId, TenantId};
+use curfew_core::ids::{GrantId, SessionId, SubjectId, SubjectKey, TenantId};
 use curfew_core::mac::Entropy;
 use curfew_core::refusal::{Class, Reason, Refusal, Stage};
+use curfew_core::session::Ending;
 use curfew_core::stored::{Decision, Key};
 use serde_json::{Map, Value};
 
@@ -59,22 +60,14 @@ impl Authority {
         }
         authentic.judge_time(self.wall(), stage)?;
         // "Active" is an acknowledgement: committed, without writes, so that no fenced history gives it (Q2).
-        let (ask, decide) = self.judging(&loaded, &authentic, stage)?;
-        self.transact(ask, decide).await?;
+        let judging = self.judging(&loaded, &authentic, stage)?;
+        self.transact(judging.ask(), |context, seen, _| judging.decide(context, seen))
+            .await?;
         Ok(authentic.jws.claims().clone())
     }
 
-    /// Judges an authentic access token by row, gate, directory and index: the ask and the decision.
-    fn judging<'t>(
-        &self,
-        loaded: &Loaded,
-        token: &'t Authentic,
-        stage: Stage,
-    ) -> Answer<(
-        Ask,
-        impl FnMut(&Context<'_>, &Seen, &mut Entropy) -> Decision<Verdict<()>> + 't,
-    )> {
-        let refuse = move |reason| Refusal::new(stage, reason);
+    fn judging<'t>(&self, loaded: &Loaded, token: &'t Authentic, stage: Stage) -> Answer<Judging<'t>> {
+        let refuse = |reason| Refusal::new(stage, reason);
         let tenant = token.tenant.id;
         let missing = |claim: &str| refuse(Reason::ClaimMissing).about(claim.to_owned());
         let gid: GrantId = token
@@ -85,76 +78,96 @@ impl Authority {
             .text("oid")
             .and_then(|oid| SubjectId::new(oid).ok())
             .ok_or_else(|| missing("oid"))?;
-        let sid: Option<SessionId> = token.text("sid").and_then(|sid| sid.parse().ok());
-        let key = loaded.ring.subject_key(tenant, &subject)?;
-        let mut keys = vec![Key::Gate(key)];
-        keys.extend(sid.map(Key::Session));
         let claims = JsonClaims::own(token.jws.claims(), Some(&token.kid))
             .map_err(|error| refuse(Reason::ClaimMalformed).about(error.to_string()))?;
-        let partition = gid.partition();
-        let is_frozen = self
-            .follower
-            .of(partition)
-            .is_some_and(|state| state.frozen.is_some());
-        let ask = Ask {
-            tenant: tenant.into(),
-            partition,
-            keys,
+        let state = self.follower.of(gid.partition());
+        Ok(Judging {
             stage,
-        };
-        let judge = move |context: &Context<'_>, seen: &Seen| {
-            if !context.tail_is_fresh {
-                return Err(refuse(if is_frozen {
-                    Reason::FreshnessFrozen
-                } else {
-                    Reason::FreshnessStale
-                }));
-            }
-            let gate = seen.gate(key);
-            if let Some((by, _)) = mint::coverage(context, gate.as_deref(), &claims, stage)? {
-                return Err(refuse(Reason::TokenRevoked).by(by));
-            }
-            match &gate {
-                None => return Err(refuse(Reason::SubjectUnknown)),
-                Some(gate) if gate.subject != subject || gate.tenant != tenant => {
-                    return Err(refuse(Reason::SubjectMismatch));
-                }
-                Some(gate) if gate.is_disabled() => return Err(refuse(Reason::SubjectDisabled)),
-                Some(_) => {}
-            }
-            let Some(sid) = sid else { return Ok(()) };
-            let row = seen.row(sid).ok_or_else(|| refuse(Reason::SessionUnknown))?;
-            if row.subject != subject || row.tenant != tenant {
-                return Err(refuse(Reason::SubjectMismatch));
-            }
-            if let Some(ending) = row.life.ending() {
-                return Err(refuse(Reason::SessionEnded).about(format!("cause {}", ending.cause)));
-            }
-            match row.grant(gid).map(|grant| grant.life.ending()) {
-                Some(Some(ending)) => {
-                    Err(refuse(Reason::GrantEnded).about(format!("cause {}", ending.cause)))
-                }
-                None => Err(refuse(Reason::GrantUnknown)),
-                Some(None) => Ok(()),
-            }
-        };
-        let decide = move |context: &Context<'_>, seen: &Seen, _: &mut Entropy| {
-            let verdict = match judge(context, seen) {
-                Ok(()) => Verdict::Granted(()),
-                Err(refusal) => Verdict::Refused(refusal),
-            };
-            Decision::of(context.partition, verdict)
-        };
-        Ok((ask, decide))
+            tenant,
+            gid,
+            sid: token.text("sid").and_then(|sid| sid.parse().ok()),
+            key: loaded.ring.subject_key(tenant, &subject)?,
+            subject,
+            claims,
+            is_frozen: state.is_some_and(|state| state.frozen.is_some()),
+        })
     }
 
     /// What a guard would say of an authentic access token; nothing is committed, as nothing is promised.
     pub(crate) async fn judge_by_marks(&self, token: &Authentic, stage: Stage) -> Answer<()> {
         let loaded = self.fresh_directory().await?;
-        let (ask, decide) = self.judging(&loaded, token, stage)?;
-        match self.consider(ask, decide).await? {
+        let judging = self.judging(&loaded, token, stage)?;
+        let decide = |context: &Context<'_>, seen: &Seen, _: &mut Entropy| judging.decide(context, seen);
+        match self.consider(judging.ask(), decide).await? {
             Verdict::Refused(refusal) => Err(refusal),
             Verdict::Granted(()) | Verdict::NotBefore(_) | Verdict::NeedsRow(_) => Ok(()),
+        }
+    }
+}
+
+/// An authentic access token, about to be judged by row, gate, directory and index.
+struct Judging<'t> {
+    stage: Stage,
+    tenant: TenantId,
+    gid: GrantId,
+    sid: Option<SessionId>,
+    key: SubjectKey,
+    subject: SubjectId,
+    claims: JsonClaims<'t>,
+    is_frozen: bool,
+}
+
+impl Judging<'_> {
+    fn ask(&self) -> Ask {
+        let mut keys = vec![Key::Gate(self.key)];
+        keys.extend(self.sid.map(Key::Session));
+        Ask {
+            tenant: self.tenant.into(),
+            partition: self.gid.partition(),
+            keys,
+            stage: self.stage,
+        }
+    }
+
+    fn decide(&self, context: &Context<'_>, seen: &Seen) -> Decision<Verdict<()>> {
+        let verdict = match self.judge(context, seen) {
+            Ok(()) => Verdict::Granted(()),
+            Err(refusal) => Verdict::Refused(refusal),
+        };
+        Decision::of(context.partition, verdict)
+    }
+
+    fn judge(&self, context: &Context<'_>, seen: &Seen) -> Answer<()> {
+        let refuse = |reason| Refusal::new(self.stage, reason);
+        let ended = |reason, ending: &Ending| refuse(reason).about(format!("cause {}", ending.cause));
+        match (context.tail_is_fresh, self.is_frozen) {
+            (true, _) => {}
+            (false, true) => return Err(refuse(Reason::FreshnessFrozen)),
+            (false, false) => return Err(refuse(Reason::FreshnessStale)),
+        }
+        let gate = seen.gate(self.key);
+        if let Some((by, _)) = mint::coverage(context, gate.as_deref(), &self.claims, self.stage)? {
+            return Err(refuse(Reason::TokenRevoked).by(by));
+        }
+        let gate = gate.ok_or_else(|| refuse(Reason::SubjectUnknown))?;
+        if gate.subject != self.subject || gate.tenant != self.tenant {
+            return Err(refuse(Reason::SubjectMismatch));
+        }
+        if gate.is_disabled() {
+            return Err(refuse(Reason::SubjectDisabled));
+        }
+        let Some(sid) = self.sid else { return Ok(()) };
+        let row = seen.row(sid).ok_or_else(|| refuse(Reason::SessionUnknown))?;
+        if row.subject != self.subject || row.tenant != self.tenant {
+            return Err(refuse(Reason::SubjectMismatch));
+        }
+        if let Some(ending) = row.life.ending() {
+            return Err(ended(Reason::SessionEnded, ending));
+        }
+        let grant = row.grant(self.gid).ok_or_else(|| refuse(Reason::GrantUnknown))?;
+        match grant.life.ending() {
+            Some(ending) => Err(ended(Reason::GrantEnded, ending)),
+            None => Ok(()),
         }
     }
 }

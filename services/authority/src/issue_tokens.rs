@@ -73,6 +73,7 @@ impl Authority {
         let tenant = request.tenant;
         let stage = Stage::Issuance;
         let loaded = self.fresh_directory().await?;
+        loaded.ring.can_sign()?;
         let claimant = Claimant::new(tenant, request.client, request.proof, request.key, stage);
         let proven = claimant.prove(&loaded.view, self.wall())?;
         let subject_key = self.subject_key_of(tenant, request.sid).await?;

@@ -7,17 +7,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use curfew_core::follow::Applied;
 use curfew_core::ids::{RecordId, TenantId};
-use curfew_core::place::Position;
+use curfew_core::place::{LogPartition, Position};
 use curfew_core::record::Revocation;
 use curfew_core::time::Millis;
 use curfew_ports::log::LogEntry;
 use tokio::sync::Notify;
 
-/// Revocations that are remembered; at ~700 B each, 70 MB at most.
+/// Revocations that are remembered; at ~700 B each, 70 MB (a wide one takes 24 B more for each partition).
 const REMEMBERED_MAX: usize = 100_000;
 /// Copies of one revocation whose places are remembered: one in each log partition, M being 1,024 at most.
 /// Living wide marks are appended again and again, at 16 B a copy.
 const POSITIONS_MAX: usize = 1_024;
+/// Other events of which it is remembered that the log has them, for the relay; at ~100 B each, 1 MB.
+const OTHERS_MAX: usize = 10_000;
 
 /// A revocation and where its copies lie.
 #[derive(Clone, Debug)]
@@ -34,6 +36,22 @@ pub struct JournalEntry {
 struct Memory {
     by_id: HashMap<RecordId, JournalEntry>,
     order: VecDeque<RecordId>,
+    others: HashMap<RecordId, LogPartition>,
+    order_of_others: VecDeque<RecordId>,
+}
+
+impl Memory {
+    /// Directory records and subject states lie in one partition each.
+    fn note_other(&mut self, id: RecordId, partition: LogPartition) {
+        if self.others.insert(id, partition).is_none() {
+            self.order_of_others.push_back(id);
+        }
+        if self.order_of_others.len() > OTHERS_MAX
+            && let Some(oldest) = self.order_of_others.pop_front()
+        {
+            self.others.remove(&oldest);
+        }
+    }
 }
 
 /// The memory.
@@ -46,6 +64,10 @@ pub struct Journal {
 impl Journal {
     pub(crate) fn note(&self, entry: &LogEntry, applied: &Applied) {
         let Applied::Revocation(revocation) = applied else {
+            if let (Applied::Other, Some(id)) = (applied, entry.record.event_id()) {
+                let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+                memory.note_other(id, entry.position.partition);
+            }
             return;
         };
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,6 +111,16 @@ impl Journal {
             .by_id
             .get(&id)
             .cloned()
+    }
+
+    /// Whether a copy of this event was read in this log partition, as far as is remembered.
+    pub(crate) fn has_read(&self, id: RecordId, partition: LogPartition) -> bool {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let lies_there = |entry: &JournalEntry| {
+            let mut positions = entry.positions.iter();
+            positions.any(|position| position.partition == partition)
+        };
+        memory.by_id.get(&id).is_some_and(lies_there) || memory.others.get(&id) == Some(&partition)
     }
 
     /// The tenant's revocations, newest first, after the one named by the cursor.

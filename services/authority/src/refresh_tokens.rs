@@ -76,6 +76,7 @@ impl Authority {
         let tenant = request.tenant;
         let stage = Stage::SilentRenewal;
         let loaded = self.fresh_directory().await?;
+        loaded.ring.can_sign()?;
         // A forged tag costs no store access, and so does a wrong secret.
         let token = loaded
             .ring

@@ -4,7 +4,6 @@
 //! under the fence, by its record's id.
 
 use curfew_core::place::{LogPartition, Partition, Version};
-use curfew_core::record::LogRecord;
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::stored::{Key, Listed, OutboxEntry, Record, Write};
 use curfew_ports::store::{Commit, CommitOutcome};
@@ -66,11 +65,11 @@ impl Authority {
         entry: OutboxEntry,
     ) -> Answer<bool> {
         let before = self.lacking(&entry);
-        let (_, lacking) = self.append_to(before, &entry.outgoing.record).await;
-        let told: Vec<u16> = lacking.iter().map(|partition| partition.0).collect();
-        if told == entry.lacking && !told.is_empty() {
+        let (appended, lacking) = self.append_to(before, &entry.outgoing.record).await;
+        if appended.is_empty() && !lacking.is_empty() {
             return Ok(false);
         }
+        let told = lacking.iter().map(|partition| partition.0).collect();
         let write = if lacking.is_empty() {
             Write::Delete
         } else {
@@ -111,15 +110,8 @@ impl Authority {
         if !entry.lacking.is_empty() {
             lacking.retain(|target| entry.lacking.contains(&target.0));
         }
-        if let LogRecord::Revocation(revocation) = &entry.outgoing.record
-            && let Some(read) = self.journal.get(revocation.id)
-        {
-            lacking.retain(|target| {
-                !read
-                    .positions
-                    .iter()
-                    .any(|position| position.partition == *target)
-            });
+        if let Some(id) = entry.outgoing.record.event_id() {
+            lacking.retain(|target| !self.journal.has_read(id, *target));
         }
         lacking
     }

@@ -97,6 +97,11 @@ impl Ring {
         &self.key_set
     }
 
+    /// Refused where nothing can be signed: asked before a generation is spent on an answer that nobody gets.
+    pub(crate) fn can_sign(&self) -> Answer<()> {
+        self.signer.as_ref().map(|_| ()).ok_or_else(unavailable)
+    }
+
     pub(crate) fn sign(&self, typ: &str, claims: &[u8]) -> Answer<String> {
         let signer = self.signer.as_ref().ok_or_else(unavailable)?;
         signer.sign(typ, claims).map_err(crate::answer::key_unavailable)

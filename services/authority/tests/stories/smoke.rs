@@ -1,12 +1,11 @@
 //! One node on the fakes, from bootstrap to refresh and revocation.
 
-mod world;
-
+use crate::asks::proof_of;
+use crate::world::World;
 use curfew_authority::{AppTokenRequest, Credentials, RevocationRequest, Target, TokenKind};
 use curfew_core::decide::refresh::Outcome;
 use curfew_core::ids::{ClientId, SubjectId};
 use curfew_core::refusal::{Reason, Stage};
-use world::{World, proof_of};
 
 #[tokio::test]
 async fn a_second_bootstrap_finds_everything_and_makes_nothing() {

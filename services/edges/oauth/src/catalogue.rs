@@ -13,7 +13,16 @@ use http::StatusCode;
 pub(crate) async fn all() -> Html<String> {
     let mut page = String::from(
         "<h1>Why was it refused?</h1>\
-         <p>Read the answer: it names a stage and a code. Find the stage here, then the code below.</p>\
+         <p>Read the result, find the stage, fix the one thing.</p>\
+         <h2>The result</h2><ul>\
+         <li>UNAVAILABLE, 503, <code>temporarily_unavailable</code>: a hiccup. Repeat with the same arguments after the told \
+         delay. Sign nobody out.</li>\
+         <li>RESOURCE_EXHAUSTED, 429: a limit. Wait for the told delay.</li>\
+         <li>FAILED_PRECONDITION, <code>invalid_grant</code>: dead. A retry is useless; sign in again.</li>\
+         <li>UNAUTHENTICATED, 401: the caller, the client or the token did not prove itself.</li>\
+         <li>PERMISSION_DENIED, 403: known, and not permitted.</li>\
+         <li>Any other: the request itself is wrong, and the code says how.</li></ul>\
+         <h2>The stage</h2>\
          <ul>\
          <li>Stages 1 to 4: the sign-in did not happen. The user or the tenant administrator mends it.</li>\
          <li>Stages 5 and 6: tokens were not issued. The client developer or the tenant administrator mends it.</li>\

@@ -7,13 +7,16 @@
 mod catalogue;
 mod health;
 mod keys;
+mod limits;
 mod metadata;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use curfew_authority::Authority;
 use http::HeaderValue;
 use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
+use tower::limit::GlobalConcurrencyLimitLayer;
 
 /// The HTTP face of one authority.
 pub fn router(authority: Authority) -> Router {
@@ -32,6 +35,9 @@ pub fn router(authority: Authority) -> Router {
         .route("/health/ready", get(health::ready))
         .route("/errors", get(catalogue::all))
         .route("/errors/{code}", get(catalogue::one))
+        .layer(DefaultBodyLimit::max(0))
+        .layer(axum::middleware::from_fn(limits::bounded))
+        .layer(GlobalConcurrencyLimitLayer::new(limits::ANSWERS_MAX))
         .layer(axum::middleware::map_response(with_headers))
         .with_state(authority)
 }

@@ -108,3 +108,19 @@ async fn every_reason_has_an_entry_and_a_page() {
     }
     assert_eq!(get(&authority, "/errors/NONE").await.0, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn a_request_that_is_too_long_or_of_another_method_is_refused() {
+    let (authority, _) = world().await;
+    let (status, headers, _) = get(&authority, &format!("/{}", "a".repeat(600))).await;
+    assert_eq!(status, StatusCode::URI_TOO_LONG);
+    assert_eq!(
+        headers["x-content-type-options"], "nosniff",
+        "whatever is answered"
+    );
+    let request = Request::post("/.well-known/jwks.json")
+        .body(Body::from("x"))
+        .unwrap();
+    let response = router(authority).oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+}

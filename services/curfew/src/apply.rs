@@ -120,19 +120,13 @@ impl Run {
             for issuer in &tenant.issuers {
                 let request = admin::CreateIssuerRequest {
                     parent: parent.clone(),
-                    issuer_id: issuer.id.clone().unwrap_or_default(),
+                    issuer_id: issuer.id(&tenant.name),
                     issuer: Some(issuer.to_proto()),
                     request_id: request_id(),
                     correlation_id: String::new(),
                 };
-                let made = self.issuers.create_issuer(request).await;
-                let name = made
-                    .as_ref()
-                    .ok()
-                    .and_then(|made| Some(made.get_ref().issuer.as_ref()?.name.clone()));
-                let name =
-                    name.unwrap_or_else(|| format!("{parent}/issuers ({})", issuer.spellings.join(", ")));
-                self.note(name, made.map(drop))?;
+                let made = self.issuers.create_issuer(request).await.map(drop);
+                self.note(format!("{parent}/issuers/{}", issuer.id(&tenant.name)), made)?;
             }
         }
         for caller in &seeds.callers {

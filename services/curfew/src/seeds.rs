@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use curfew_core::ids::IssuerId;
+use curfew_core::mac::sha256;
 use curfew_proto::admin::v1 as admin;
 use serde::Deserialize;
 
@@ -143,6 +145,7 @@ pub(crate) struct ResourceSeed {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct IssuerSeed {
+    /// The entry's permanent id; by default one made from its tenant and first spelling.
     pub(crate) id: Option<String>,
     #[serde(default)]
     pub(crate) display_name: String,
@@ -266,6 +269,13 @@ impl ResourceSeed {
 }
 
 impl IssuerSeed {
+    /// The same id each time that the file is applied, so that the second time finds the first's entry.
+    pub(crate) fn id(&self, tenant: &str) -> String {
+        let first = self.spellings.first().map(String::as_str).unwrap_or_default();
+        let [id @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = sha256(format!("{tenant}\n{first}").as_bytes());
+        self.id.clone().unwrap_or_else(|| IssuerId::from_random(id).to_string())
+    }
+
     pub(crate) fn to_proto(&self) -> admin::Issuer {
         admin::Issuer {
             display_name: self.display_name.clone(),

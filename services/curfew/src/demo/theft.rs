@@ -1,13 +1,13 @@
-//! A stolen, superseded refresh token is presented.
+//! A stolen, superseded refresh token is presented by its owner: theft shows.
 
 use crate::cli::Failure;
 use crate::demo::story::Story;
 use crate::demo::world::{ORDERS, World, reason_of};
 
-/// The thief copies a token; its owner goes on; the thief presents the copy twice removed.
+/// The thief copies a token and goes on with it; its owner presents the original, two generations behind.
 pub(crate) async fn tell(story: &mut Story, world: &mut World) -> Result<(), Failure> {
     story.begin(
-        "a thief copies bob's refresh token and uses it; bob refreshes too",
+        "a thief copies bob's refresh token and refreshes twice",
         8,
     );
     let session = world.sign_in("bob").await?;

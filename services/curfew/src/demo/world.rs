@@ -230,7 +230,7 @@ impl World {
         );
         let request = admin::CreateIssuerRequest {
             parent: TENANT.to_owned(),
-            issuer_id: String::new(),
+            issuer_id: request_id(),
             issuer: Some(issuer),
             request_id: request_id(),
             correlation_id: String::new(),
@@ -273,7 +273,7 @@ impl World {
         let request = session::CreateSessionRequest {
             parent: TENANT.to_owned(),
             session: Some(session::Session {
-                subject: subject.to_owned(),
+                subject: format!("{TENANT}/subjects/{subject}"),
                 amr: vec!["pwd".to_owned()],
                 idp: "https://idp.acme.example".to_owned(),
                 ..Default::default()
@@ -298,7 +298,7 @@ impl World {
             client: format!("{TENANT}/clients/web"),
             client_authentication: Some(client_secret(&self.web_secret)),
             resource: format!("{TENANT}/resources/orders"),
-            scopes: vec!["openid".to_owned(), "orders.read".to_owned()],
+            scopes: ["openid", "offline_access", "orders.read"].map(str::to_owned).to_vec(),
             capabilities: vec!["cp1".to_owned()],
             request_id: request_id(),
             ..Default::default()

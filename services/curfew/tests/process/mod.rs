@@ -199,7 +199,7 @@ impl Backend {
         let request = session::CreateSessionRequest {
             parent: TENANT.into(),
             session: Some(session::Session {
-                subject: subject.into(),
+                subject: format!("{TENANT}/subjects/{subject}"),
                 amr: vec!["pwd".into()],
                 ..Default::default()
             }),
@@ -222,7 +222,7 @@ impl Backend {
             session: session.into(),
             client: format!("{TENANT}/clients/web"),
             resource: format!("{TENANT}/resources/orders"),
-            scopes: vec!["orders.read".into()],
+            scopes: vec!["offline_access".into(), "orders.read".into()],
             request_id: request_id(),
             ..Default::default()
         };

@@ -26,7 +26,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     }
     tell(&node, &args.data.data);
     stopped().await?;
-    println!("draining");
+    tracing::info!("draining");
     node.stop().await;
     Ok(())
 }

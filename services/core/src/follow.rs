@@ -8,7 +8,7 @@
 //! be read freezes it, though later records still apply.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 
@@ -66,8 +66,12 @@ pub struct PartitionState {
     pub index: LayeredIndex,
     /// The next offset to be applied; `None`: nothing yet.
     pub next: Option<u64>,
-    /// The unreadable record, if there is one.
+    /// The oldest unreadable record that was not skipped, if there is one.
     pub frozen: Option<Frozen>,
+    // Those behind it, oldest first: each must be skipped by its own hash.
+    frozen_behind: VecDeque<Frozen>,
+    // More than can be named: only a reload thaws.
+    frozen_for_good: bool,
     /// Records kept as bytes, for a snapshot.
     pub raw: Vec<Arc<[u8]>>,
     beat: Option<Beat>,
@@ -113,6 +117,27 @@ impl PartitionState {
         self.heartbeats
             .back()
             .and_then(|(id, between)| Some((*id, (*between)?)))
+    }
+
+    fn freeze(&mut self, frozen: Frozen) {
+        if self.frozen.is_none() {
+            self.frozen = Some(frozen);
+        } else if self.frozen_behind.len() < RAW_MAX {
+            self.frozen_behind.push_back(frozen);
+        } else {
+            self.frozen_for_good = true;
+        }
+    }
+
+    fn thaw(&mut self, is_named: impl Fn(&Frozen) -> bool) {
+        self.frozen_behind.retain(|frozen| !is_named(frozen));
+        if self.frozen.as_ref().is_some_and(&is_named) {
+            // What lies beyond memory stays frozen under the name of the last that was known.
+            let next = self.frozen_behind.pop_front();
+            if next.is_some() || !self.frozen_for_good {
+                self.frozen = next;
+            }
+        }
     }
 
     fn heartbeat(&mut self, heartbeat: &Heartbeat, now: Now) -> Result<(), &'static str> {
@@ -169,6 +194,8 @@ pub enum Applied {
 pub struct Follower {
     log: LogIdentity,
     partitions: Vec<ArcSwap<PartitionState>>,
+    // Writers replace a state by one made from it: two at once would undo each other's work.
+    writing: Mutex<()>,
 }
 
 impl Follower {
@@ -178,6 +205,7 @@ impl Follower {
         Self {
             log,
             partitions: log.all().map(|_| ArcSwap::default()).collect(),
+            writing: Mutex::new(()),
         }
     }
 
@@ -240,6 +268,7 @@ impl Follower {
         frozen: Option<Frozen>,
         raw: Vec<Arc<[u8]>>,
     ) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(state) = self.partitions.get(partition.index()) {
             let index = LayeredIndex::from_base(index);
             state.store(Arc::new(PartitionState {
@@ -262,6 +291,7 @@ impl Follower {
         let Some(shared) = self.partitions.get(position.partition.index()) else {
             return Err(Reload::OtherLog);
         };
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let present = shared.load();
         if present.next.is_some_and(|next| position.offset < next) {
             return Ok(Applied::Seen);
@@ -293,9 +323,7 @@ impl Follower {
                         && frozen.offset == skip.offset
                         && frozen.record_hash == skip.record_hash
                 };
-                if state.frozen.as_ref().is_some_and(named) {
-                    state.frozen = None;
-                }
+                state.thaw(named);
                 Applied::Other
             }
             LogRecord::SubjectState(_) | LogRecord::Directory(_) | LogRecord::Withheld => {
@@ -307,13 +335,11 @@ impl Follower {
                 if state.raw.len() < RAW_MAX {
                     state.raw.push(unknown.raw.clone());
                 }
-                if state.frozen.is_none() {
-                    state.frozen = Some(Frozen {
-                        offset: position.offset,
-                        record_hash: crate::mac::sha256(&unknown.raw),
-                        why: unknown.why.clone(),
-                    });
-                }
+                state.freeze(Frozen {
+                    offset: position.offset,
+                    record_hash: crate::mac::sha256(&unknown.raw),
+                    why: unknown.why.clone(),
+                });
                 Applied::Froze
             }
         };
@@ -323,6 +349,7 @@ impl Follower {
 
     /// Drops marks whose `keep_until` has passed.
     pub fn collect(&self, now: Millis) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         for shared in &self.partitions {
             let mut state = PartitionState::clone(&shared.load());
             state.index.collect(now);

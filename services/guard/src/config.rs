@@ -20,8 +20,7 @@ use crate::route::Stale;
 pub const BOUND_EMBEDDED_MS: i64 = 5_000;
 /// The staleness bound X over Kafka, where a crashed broker is noticed after 9 s, ms.
 pub const BOUND_KAFKA_MS: i64 = 15_000;
-/// What Curfew calls the ordinary life of an access token: the cap of the default stale rule, ms.
-pub const ORDINARY_LIFE_MS: i64 = 5 * 60_000;
+pub use curfew_core::directory::ORDINARY_LIFE_MS;
 /// How long a key set that can no longer be fetched stays in use, ms.
 pub const KEYS_KEPT_MS: i64 = 24 * 3_600_000;
 /// How many good signatures are remembered: 64 B each, 8 MiB in all.
@@ -115,7 +114,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults for these audiences: X = 15 s, the age cap of five minutes, enforcing.
+    /// The defaults for these audiences: X = 15 s, the age cap of the ordinary life, enforcing.
     #[must_use]
     pub fn new(audiences: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {

@@ -139,3 +139,38 @@ fn a_hole_or_another_count_of_records_means_reload_and_copies_mean_nothing() {
         Ok(Applied::Other)
     );
 }
+
+#[test]
+fn each_unreadable_record_must_be_skipped_by_its_own_hash() {
+    let follower = Follower::new(log());
+    let raw = |n: u8| -> Arc<[u8]> { Arc::from([n].as_slice()) };
+    for n in 0..2 {
+        let record = LogRecord::Unknown(UnknownRecord {
+            raw: raw(n),
+            why: "unknown kind".into(),
+        });
+        follower.apply(at(n.into()), &record, now(0, 0)).unwrap();
+    }
+    let skip = |n: u8| {
+        LogRecord::Skip(Skip {
+            log: log(),
+            partition: LogPartition(0),
+            offset: n.into(),
+            record_hash: crate::mac::sha256(&raw(n)),
+            by: "op".into(),
+            reason: "test".into(),
+        })
+    };
+    follower.apply(at(2), &skip(0), now(0, 0)).unwrap();
+    let frozen = || {
+        follower
+            .of(Partition::DIRECTORY)
+            .unwrap()
+            .frozen
+            .as_ref()
+            .map(|frozen| frozen.offset)
+    };
+    assert_eq!(frozen(), Some(1), "the second one still freezes");
+    follower.apply(at(3), &skip(1), now(0, 0)).unwrap();
+    assert_eq!(frozen(), None);
+}

@@ -70,11 +70,6 @@ pub(crate) async fn connect(address: &str) -> Result<Channel, Failure> {
 
 /// A caller's app-only token, for its id and secret.
 pub(crate) async fn token_of(address: &str, caller: &str, secret: &str) -> Result<Credential, Failure> {
-    Credential::bearer(&token_text(address, caller, secret).await?)
-}
-
-/// The same, as its text: for whoever sends it by other means.
-pub(crate) async fn token_text(address: &str, caller: &str, secret: &str) -> Result<String, Failure> {
     let channel = connect(address).await?;
     let mut tokens = TokenServiceClient::with_interceptor(channel, Credential::basic(caller, secret)?);
     let request = token::IssueAppTokenRequest {
@@ -87,7 +82,7 @@ pub(crate) async fn token_text(address: &str, caller: &str, secret: &str) -> Res
         .issue_app_token(request)
         .await
         .map_err(|status| status.message().to_owned())?;
-    Ok(answer.into_inner().tokens.unwrap_or_default().access_token)
+    Credential::bearer(&answer.into_inner().tokens.unwrap_or_default().access_token)
 }
 
 /// A new request id.

@@ -272,8 +272,11 @@ impl IssuerSeed {
     /// The same id each time that the file is applied, so that the second time finds the first's entry.
     pub(crate) fn id(&self, tenant: &str) -> String {
         let first = self.spellings.first().map(String::as_str).unwrap_or_default();
-        let [id @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = sha256(format!("{tenant}\n{first}").as_bytes());
-        self.id.clone().unwrap_or_else(|| IssuerId::from_random(id).to_string())
+        let [id @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
+            sha256(format!("{tenant}\n{first}").as_bytes());
+        self.id
+            .clone()
+            .unwrap_or_else(|| IssuerId::from_random(id).to_string())
     }
 
     pub(crate) fn to_proto(&self) -> admin::Issuer {

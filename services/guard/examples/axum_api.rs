@@ -1,6 +1,6 @@
 //! An API on axum behind a guard that follows a local `curfew serve`.
 //!
-//! `cargo run -p curfew-guard --example axum_api -- <tenant id> <issuer> <hub>`, then
+//! `cargo run -p curfew-guard --example axum_api -- <tenant id> <caller> <secret>`, then
 //! `curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8080/orders`.
 
 use std::error::Error;
@@ -12,33 +12,29 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use curfew_clock::SystemClock;
 use curfew_guard::{
-    Admission, BOUND_EMBEDDED_MS, Config, Guard, GuardLayer, HubSource, JwksSource, OwnIssuer, Requirements,
-    Stale,
+    Admission, BOUND_EMBEDDED_MS, CallerToken, Config, Guard, GuardLayer, HubSource, JwksSource, OwnIssuer,
+    Requirements, Stale, connect,
 };
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let tenant = arguments
-        .next()
-        .unwrap_or_else(|| "11111111-1111-4111-8111-111111111111".to_owned());
-    let issuer = arguments
-        .next()
-        .unwrap_or_else(|| "http://127.0.0.1:7080/acme".to_owned());
-    let hub = arguments
-        .next()
-        .unwrap_or_else(|| "http://127.0.0.1:7090".to_owned());
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [tenant, caller, secret] = arguments.as_slice() else {
+        return Err("usage: <tenant id> <caller> <secret>".into());
+    };
+    let (issuer, hub) = ("http://127.0.0.1:7480/acme", "http://127.0.0.1:7400");
 
-    let mut config = Config::new(["https://orders.example"]);
+    let mut config = Config::new(["https://orders.acme.example"]);
     config.bound_ms = BOUND_EMBEDDED_MS;
-    let keys = JwksSource::of_url(format!("{issuer}/jwks"));
+    let keys = JwksSource::of_url(format!("{issuer}/.well-known/jwks.json"));
     config.own.push(OwnIssuer::new(tenant.parse()?, issuer, keys));
 
     let guard = Guard::new(config, Arc::new(SystemClock))?;
-    let source = HubSource::connect(&hub, "orders", "orders-1")?;
+    let bearer = CallerToken::new(connect(hub)?, caller, secret);
+    let source = HubSource::connect(hub, "orders", "orders-1")?.bearer(Arc::new(bearer));
     let _running = guard.start([source.boxed()]);
 
-    // Reading may go on for five minutes without the hub; paying may not.
+    // Young tokens may read on without the hub for a while; paying may not.
     let read = Requirements::scope("orders.read")
         .or_role("Orders.Read")
         .named("read");

@@ -1,6 +1,6 @@
 //! A gRPC service behind a guard, and a stream that ends when its token is revoked.
 //!
-//! `cargo run -p curfew-guard --example tonic_api -- <tenant id> <issuer> <hub>`; the service is
+//! `cargo run -p curfew-guard --example tonic_api -- <tenant id> <caller> <secret>`; the service is
 //! gRPC health, so that the example needs no `.proto` of its own.
 
 use std::error::Error;
@@ -8,27 +8,22 @@ use std::sync::Arc;
 
 use curfew_clock::SystemClock;
 use curfew_guard::{
-    Access, Admission, BOUND_EMBEDDED_MS, Config, GrpcGuardLayer, GrpcIntrospect, Guard, HubSource,
-    JwksSource, OwnIssuer, Requirements, Stale, connect,
+    Access, Admission, BOUND_EMBEDDED_MS, CallerToken, Config, GrpcGuardLayer, GrpcIntrospect, Guard,
+    HubSource, JwksSource, OwnIssuer, Requirements, Stale, connect,
 };
 use tonic::transport::Server;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let tenant = arguments
-        .next()
-        .unwrap_or_else(|| "11111111-1111-4111-8111-111111111111".to_owned());
-    let issuer = arguments
-        .next()
-        .unwrap_or_else(|| "http://127.0.0.1:7080/acme".to_owned());
-    let hub = arguments
-        .next()
-        .unwrap_or_else(|| "http://127.0.0.1:7090".to_owned());
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [tenant, caller, secret] = arguments.as_slice() else {
+        return Err("usage: <tenant id> <caller> <secret>".into());
+    };
+    let (issuer, hub) = ("http://127.0.0.1:7480/acme", "http://127.0.0.1:7400");
 
-    let mut config = Config::new(["https://orders.example"]);
+    let mut config = Config::new(["https://orders.acme.example"]);
     config.bound_ms = BOUND_EMBEDDED_MS;
-    let keys = JwksSource::of_url(format!("{issuer}/jwks"));
+    let keys = JwksSource::of_url(format!("{issuer}/.well-known/jwks.json"));
     let own = OwnIssuer {
         tenant_name: Some("acme".to_owned()),
         ..OwnIssuer::new(tenant.parse()?, issuer, keys)
@@ -36,11 +31,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     config.own.push(own);
 
     // While the view is stale an authority is asked, over the same address here.
-    let authority = GrpcIntrospect::new(connect(&hub)?);
+    let bearer = Arc::new(CallerToken::new(connect(hub)?, caller, secret));
+    let authority = GrpcIntrospect::new(connect(hub)?).bearer(bearer.clone());
     let guard = Guard::builder(config, Arc::new(SystemClock))
         .introspect(Arc::new(authority))
         .build()?;
-    let _running = guard.start([HubSource::connect(&hub, "orders", "orders-1")?.boxed()]);
+    let _running = guard.start([HubSource::connect(hub, "orders", "orders-1")?
+        .bearer(bearer)
+        .boxed()]);
 
     let watch = Arc::new(
         Requirements::scope("orders.watch")

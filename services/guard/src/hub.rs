@@ -6,6 +6,7 @@
 //! **Invariant:** a broken stream takes nothing away: what is known goes on denying, and freshness ends
 //! by its own age.
 
+mod caller_token;
 mod frames;
 mod introspect;
 mod progress;
@@ -28,6 +29,7 @@ use crate::guard::Guard;
 use crate::route::{Requirements, Stale};
 use frames::{Ended, Session};
 
+pub use caller_token::CallerToken;
 pub use introspect::GrpcIntrospect;
 
 /// The first wait after a broken stream, doubled up to the last: a hub that restarts sees its guards

@@ -6,10 +6,7 @@ use crate::demo::world::{ORDERS, World, reason_of};
 
 /// The thief copies a token and goes on with it; its owner presents the original, two generations behind.
 pub(crate) async fn tell(story: &mut Story, world: &mut World) -> Result<(), Failure> {
-    story.begin(
-        "a thief copies bob's refresh token and refreshes twice",
-        8,
-    );
+    story.begin("a thief copies bob's refresh token and refreshes twice", 8);
     let session = world.sign_in("bob").await?;
     let stolen = world.issue(&session).await?;
     let (thief, _) = world.refresh(&stolen.refresh_token).await?;

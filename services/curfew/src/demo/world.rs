@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use curfew_core::ids::TenantId;
-use curfew_guard::{Config, FixedToken, ForeignIssuer, JwksSource, OwnIssuer};
+use curfew_guard::{CallerToken, Config, ForeignIssuer, JwksSource, OwnIssuer};
 use curfew_proto::admin::v1 as admin;
 use curfew_proto::revocation::v1 as revocation;
 use curfew_proto::session::v1 as session;
@@ -16,7 +16,7 @@ use crate::api::Api;
 use crate::apply;
 use crate::bootstrap::first_admin;
 use crate::cli::Failure;
-use crate::client::{Calls, Credential, connect, request_id, token_of, token_text};
+use crate::client::{Calls, Credential, connect, request_id, token_of};
 use crate::demo::foreign::Provider;
 use crate::node::{Node, Settings, root_key};
 use crate::seeds::Seeds;
@@ -156,7 +156,7 @@ impl World {
         self.sessions = session::session_service_client::SessionServiceClient::new(calls.clone());
         self.tokens = token::token_service_client::TokenServiceClient::new(calls.clone());
         self.revocations = revocation::revocation_service_client::RevocationServiceClient::new(calls);
-        let guards = token_text(&address, "guards", &secret("callers/guards")?).await?;
+        let guards = secret("callers/guards")?;
         let tenant = self.tenant_uid().await?;
         for (name, audience, scope) in [
             ("orders", ORDERS, "orders.read"),
@@ -169,7 +169,7 @@ impl World {
                     name,
                     scope,
                     &address,
-                    Arc::new(FixedToken(guards.clone())),
+                    Arc::new(CallerToken::new(self.channel.clone(), "guards", &guards)),
                 )
                 .await?,
             );
@@ -298,7 +298,9 @@ impl World {
             client: format!("{TENANT}/clients/web"),
             client_authentication: Some(client_secret(&self.web_secret)),
             resource: format!("{TENANT}/resources/orders"),
-            scopes: ["openid", "offline_access", "orders.read"].map(str::to_owned).to_vec(),
+            scopes: ["openid", "offline_access", "orders.read"]
+                .map(str::to_owned)
+                .to_vec(),
             capabilities: vec!["cp1".to_owned()],
             request_id: request_id(),
             ..Default::default()

@@ -201,3 +201,133 @@ pub(crate) fn violations(faults: Vec<FieldViolation>, words: Words<'_>) -> Statu
     details.add_help_link(reason.fix(), format!("{}/{}", words.help_base, reason.code()));
     Status::with_error_details(Code::InvalidArgument, message, details)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use curfew_core::refusal::Stage;
+
+    fn words() -> Words<'static> {
+        Words {
+            help_base: "https://x.example/errors",
+            now: Millis::ZERO,
+            tells_records: false,
+        }
+    }
+
+    fn expected(class: Class) -> Code {
+        match class {
+            Class::Invalid | Class::Unauthenticated => Code::InvalidArgument,
+            Class::Denied => Code::PermissionDenied,
+            Class::Dead => Code::FailedPrecondition,
+            Class::NotFound => Code::NotFound,
+            Class::Exists => Code::AlreadyExists,
+            Class::Retry => Code::Unavailable,
+            Class::Limit => Code::ResourceExhausted,
+        }
+    }
+
+    #[test]
+    fn every_reason_has_its_classs_code_or_is_an_exception_on_purpose() {
+        for reason in Reason::ALL {
+            let exception = EXCEPTIONS
+                .iter()
+                .find(|(of, _)| of == reason)
+                .map(|(_, code)| *code);
+            let code = exception.unwrap_or_else(|| expected(reason.class()));
+            assert_eq!(code_of(*reason, Of::Request), code, "{reason:?}");
+            let named = if is_unknown(*reason) { Code::NotFound } else { code };
+            assert_eq!(code_of(*reason, Of::Named), named, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn a_code_alone_tells_dead_from_hiccup_from_nobody() {
+        for reason in Reason::ALL {
+            let code = code_of(*reason, Of::Request);
+            let may_retry = reason.class() == Class::Retry && *reason != Reason::Conflict;
+            assert_eq!(code == Code::Unavailable, may_retry, "{reason:?}");
+            let of_caller_or_client = [
+                Reason::CallerUnknown,
+                Reason::ClientAuthenticationFailed,
+                Reason::BindingMissing,
+                Reason::BindingWrong,
+            ];
+            assert_eq!(
+                code == Code::Unauthenticated,
+                of_caller_or_client.contains(reason),
+                "{reason:?}"
+            );
+            let is_dead = reason.class() == Class::Dead
+                || [Reason::TokenExpired, Reason::TokenRevoked].contains(reason);
+            assert_eq!(code == Code::FailedPrecondition, is_dead, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn every_status_names_reason_stage_page_and_when_to_repeat() {
+        for reason in Reason::ALL {
+            let refusal = Refusal::new(Stage::Issuance, *reason).about("it");
+            let status = status_of(&refusal, Of::Request, words());
+            let details = status.get_error_details();
+            let info = details.error_info().unwrap();
+            assert_eq!(
+                (info.reason.as_str(), info.domain.as_str()),
+                (short(*reason), "curfew")
+            );
+            assert_eq!(format!("CURFEW_{}", info.reason), info.metadata["code"]);
+            assert_eq!(
+                (&*info.metadata["stage"], &*info.metadata["stage_number"]),
+                ("issuance", "6")
+            );
+            assert_eq!(info.metadata["detail"], "it");
+            let page = &details.help().unwrap().links[0].url;
+            assert_eq!(*page, format!("https://x.example/errors/{}", reason.code()));
+            let repeats = matches!(status.code(), Code::Unavailable | Code::ResourceExhausted);
+            assert_eq!(details.retry_info().is_some(), repeats, "{reason:?}");
+            let is_for_users = reason.fixer() == Fixer::User;
+            assert_eq!(details.localized_message().is_some(), is_for_users);
+        }
+    }
+
+    #[test]
+    fn the_record_behind_a_refusal_is_named_to_whoever_may_know_and_its_class_to_all() {
+        let by = curfew_core::refusal::RevokedBy {
+            record: curfew_core::ids::RecordId::from_bytes([1; 16]),
+            cause: curfew_core::ids::Cause::new("sign_out").unwrap(),
+            initiator: curfew_core::record::Initiator::User,
+            decided_at: Millis::ZERO,
+        };
+        let refusal = Refusal::new(Stage::SilentRenewal, Reason::Revoked).by(by);
+        for tells_records in [false, true] {
+            let status = status_of(
+                &refusal,
+                Of::Request,
+                Words {
+                    tells_records,
+                    ..words()
+                },
+            );
+            let details = status.get_error_details();
+            let info = details.error_info().unwrap();
+            assert_eq!(
+                (&*info.metadata["cause"], &*info.metadata["initiator"]),
+                ("sign_out", "user")
+            );
+            assert_eq!(info.metadata.contains_key("revocation"), tells_records);
+        }
+    }
+
+    #[test]
+    fn an_instant_to_wait_for_is_told_as_a_delay() {
+        let until = Refusal::new(Stage::Issuance, Reason::CutoffPending).until(Millis::from_unix_ms(2_500));
+        assert_eq!(
+            retry_after(&until, Millis::from_unix_ms(1_000)),
+            Some(Duration::from_millis(1_500))
+        );
+        assert_eq!(
+            retry_after(&until, Millis::from_unix_ms(9_000)),
+            Some(Duration::from_millis(1))
+        );
+    }
+}

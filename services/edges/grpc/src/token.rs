@@ -1,5 +1,6 @@
 //! TokenService: issues, renews, revokes and explains tokens.
 
+mod ask;
 mod encode;
 mod inspect;
 
@@ -12,13 +13,14 @@ use curfew_core::directory::Activity;
 use curfew_core::ids::ClientId;
 use curfew_core::record::Initiator;
 use curfew_core::refusal::{Reason, Stage};
-use curfew_core::session::KeyBinding;
 use curfew_proto::token::v1 as pb;
 use curfew_proto::token::v1::token_service_server::TokenService;
 use tonic::{Request, Response, Status};
 
+use ask::{key, origin, presented, proof};
+
 use crate::caller::Caller;
-use crate::check::{Check, LIST_MAX, LONG_TEXT_MAX, TEXT_MAX, TOKEN_MAX};
+use crate::check::{Check, LIST_MAX, TEXT_MAX};
 use crate::convert::{stage_number, timestamp};
 use crate::name;
 use crate::published::Told;
@@ -27,81 +29,12 @@ use crate::status::Of;
 
 /// The scope that gives a refresh token (OpenID Connect Core section 11).
 pub(crate) const OFFLINE_ACCESS: &str = "offline_access";
-/// The longest client secret, bytes.
-const SECRET_MAX: usize = 512;
 
 /// The service.
 #[derive(Clone, Debug)]
 pub(crate) struct Tokens(pub(crate) Arc<Shared>);
 
 type Answered<T> = Result<Response<T>, Status>;
-
-/// How the client proves itself. The outer `None`: a fault.
-fn proof(check: &mut Check, authentication: Option<&pb::ClientAuthentication>) -> Option<ClientProof> {
-    use pb::client_authentication::Method;
-    match authentication.and_then(|authentication| authentication.method.as_ref()) {
-        None => Some(ClientProof::None),
-        Some(Method::ClientSecret(secret)) => {
-            let is_bounded = !secret.is_empty() && secret.len() <= SECRET_MAX;
-            if !is_bounded {
-                check.fault(
-                    "client_authentication.client_secret",
-                    format!("empty, or longer than {SECRET_MAX} bytes"),
-                );
-            }
-            is_bounded.then(|| ClientProof::Secret(secret.clone()))
-        }
-        Some(Method::ClientAssertion(_)) => {
-            check.unsupported("client_authentication.client_assertion", true);
-            None
-        }
-        Some(Method::ClientCertificate(certificate)) => {
-            let field = "client_authentication.client_certificate";
-            let x5t = check.thumbprint(&format!("{field}.x5t_s256"), &certificate.x5t_s256);
-            check.text(
-                &format!("{field}.subject_dn"),
-                &certificate.subject_dn,
-                LONG_TEXT_MAX,
-            );
-            for (name, list) in [
-                ("san_dns", &certificate.san_dns),
-                ("san_uri", &certificate.san_uri),
-                ("san_email", &certificate.san_email),
-            ] {
-                check.texts(&format!("{field}.{name}"), list, LIST_MAX, LONG_TEXT_MAX);
-            }
-            x5t.map(ClientProof::Certificate)
-        }
-    }
-}
-
-/// A key proof that may be absent. The outer `None`: a fault.
-fn key(check: &mut Check, proof: Option<&pb::KeyProof>) -> Option<Option<KeyBinding>> {
-    match proof {
-        None => Some(None),
-        Some(_) => check.key(proof).map(Some),
-    }
-}
-
-/// A presented token.
-fn presented(check: &mut Check, field: &str, token: &str) -> Option<String> {
-    if token.is_empty() {
-        check.fault(field, "required");
-        return None;
-    }
-    if token.len() > TOKEN_MAX {
-        check.fault(field, format!("longer than {TOKEN_MAX} bytes"));
-        return None;
-    }
-    Some(token.to_owned())
-}
-
-/// What requests say of their origin: bounded, and for the sign-in log.
-fn origin(check: &mut Check, client_ip: &str, user_agent: &str, correlation_id: &str) {
-    check.text("client_ip", client_ip, TEXT_MAX);
-    check.text("user_agent", user_agent, LONG_TEXT_MAX);
-    check.correlation(correlation_id);
-}
 
 #[tonic::async_trait]
 impl TokenService for Tokens {

@@ -3,7 +3,9 @@
 //! **Invariant:** what was stamped elsewhere is forwarded, never stamped again; a stream ends with a
 //! typed Resume or not at all.
 
+mod batch;
 mod feed;
+mod place;
 mod progress;
 mod queue;
 mod scope;

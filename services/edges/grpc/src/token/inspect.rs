@@ -9,7 +9,7 @@ use prost_types::Timestamp;
 use serde_json::{Map, Value};
 use tonic::Status;
 
-use super::presented;
+use super::ask::presented;
 use crate::check::{Check, LONG_TEXT_MAX, TEXT_MAX};
 use crate::convert::{duration, initiator_number, stage_number, struct_of_json, timestamp};
 use crate::name;

@@ -5,15 +5,13 @@
 //! **Invariant:** a heartbeat goes behind every record that precedes it in its partition; none of a
 //! frozen partition is forwarded, but its place is.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use curfew_authority::{LogEntry, LogError, PartitionSnapshot, Tail};
-use curfew_core::follow::Frozen;
 use curfew_core::ids::CallerId;
 use curfew_core::mac::sha256;
-use curfew_core::place::{LogPartition, PARTITIONS};
+use curfew_core::place::PARTITIONS;
 use curfew_core::record::LogRecord;
 use curfew_proto::revocation::v1 as pb;
 use curfew_proto::revocation::v1::watch_revocations_response::Frame;
@@ -24,6 +22,8 @@ use prost::bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Frames;
+use super::batch::Batch;
+use super::place::Place;
 use super::progress::From;
 use super::queue::{Queue, Reader, Step, Stopped, watermarks};
 use super::scope::Scope;
@@ -35,10 +35,6 @@ use crate::shared::Shared;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A pause after which the same may succeed.
 const SOON_MS: i64 = 1_000;
-/// What a frame costs beside its items, bytes.
-const FRAME_OVERHEAD: usize = 64;
-/// What an item costs beside its own bytes: key and length.
-const ITEM_OVERHEAD: usize = 16;
 
 /// One subscriber's stream.
 pub(super) struct Feed {
@@ -80,12 +76,6 @@ const fn end(reason: pb::ResumeReason, retry_after_ms: i64, keeps_positions: boo
     })
 }
 
-/// Where the stream is: what was queued last, and which partitions are frozen there.
-struct Progress {
-    next: Vec<u64>,
-    frozen: BTreeMap<LogPartition, Frozen>,
-}
-
 impl Feed {
     /// The frames; the work goes on until nobody takes them.
     pub(super) fn start(self, from: From) -> Frames {
@@ -124,13 +114,13 @@ impl Feed {
         let Some(snapshot) = self.shared.authority.snapshot() else {
             return Err(end(pb::ResumeReason::NotReady, SOON_MS, true));
         };
-        let (mut progress, mut tail) = match from {
+        let (mut place, mut tail) = match from {
             From::OtherLog => return Err(end(pb::ResumeReason::OtherLog, 0, false)),
             From::Here(next) => {
                 let tail = self.tail(next.clone()).await?;
                 let begin = self.begin(&snapshot, &next, true, issuers.clone()).await?;
                 queue.push(Step::to(begin, next.clone())).await?;
-                (Progress::resumed(next, &snapshot), tail)
+                (Place::resumed(next, &snapshot), tail)
             }
             From::Start => {
                 let next: Vec<u64> = snapshot.iter().map(|partition| partition.next).collect();
@@ -139,7 +129,7 @@ impl Feed {
                 let begin = self.begin(&snapshot, &next, false, issuers.clone()).await?;
                 queue.push(Step::by_the_way(begin)).await?;
                 self.send_snapshot(&snapshot, &next, queue).await?;
-                (Progress::resumed(next, &snapshot), tail)
+                (Place::resumed(next, &snapshot), tail)
             }
         };
         drop(snapshot);
@@ -150,7 +140,7 @@ impl Feed {
                 _ = ticks.tick() => self.look(&mut issuers, queue).await?,
                 entries = tail.next() => {
                     let entries = entries.map_err(|error| of_log(&error))?;
-                    self.send(&entries, &mut progress, queue).await?;
+                    self.send(&entries, &mut place, queue).await?;
                 }
             }
         }
@@ -290,22 +280,22 @@ impl Feed {
     }
 
     /// Sends entries of the tail, in the order of the log.
-    async fn send(&self, entries: &[LogEntry], progress: &mut Progress, queue: &Queue) -> Result<(), Stop> {
+    async fn send(&self, entries: &[LogEntry], place: &mut Place, queue: &Queue) -> Result<(), Stop> {
         let log = self.shared.authority.follower().log();
         let mut batch = Batch::new(self.frame_bytes);
         for entry in entries {
-            let Some(next) = progress.next.get_mut(entry.position.partition.index()) else {
+            let Some(next) = place.next.get_mut(entry.position.partition.index()) else {
                 return Err(end(pb::ResumeReason::OtherLog, 0, false));
             };
             if entry.position.offset < *next {
                 // A copy that the log delivered again.
                 continue;
             }
-            let before = progress.next.clone();
-            if let Some(next) = progress.next.get_mut(entry.position.partition.index()) {
+            let before = place.next.clone();
+            if let Some(next) = place.next.get_mut(entry.position.partition.index()) {
                 *next = entry.position.offset.saturating_add(1);
             }
-            let is_frozen = progress.frozen.contains_key(&entry.position.partition);
+            let is_frozen = place.frozen.contains_key(&entry.position.partition);
             let position = Some(published::position(entry.position));
             if let LogRecord::Heartbeat(heartbeat) = &entry.record {
                 if heartbeat.log != log {
@@ -321,7 +311,7 @@ impl Feed {
                         position,
                         envelope: encode_log(&entry.record).into(),
                     });
-                    queue.push(Step::to(frame, progress.next.clone())).await?;
+                    queue.push(Step::to(frame, place.next.clone())).await?;
                     continue;
                 }
             }
@@ -342,73 +332,19 @@ impl Feed {
                     .push(Step::to(Frame::Records(pb::Records { records }), before))
                     .await?;
             }
-            if let Some(frozen) = progress.note(entry) {
+            if let Some(frozen) = place.note(entry) {
                 if let Some(records) = batch.rest() {
                     let frame = Frame::Records(pb::Records { records });
-                    queue.push(Step::to(frame, progress.next.clone())).await?;
+                    queue.push(Step::to(frame, place.next.clone())).await?;
                 }
                 queue.push(Step::by_the_way(Frame::Frozen(frozen))).await?;
             }
         }
         if let Some(records) = batch.rest() {
             let frame = Frame::Records(pb::Records { records });
-            queue.push(Step::to(frame, progress.next.clone())).await?;
+            queue.push(Step::to(frame, place.next.clone())).await?;
         }
         Ok(())
-    }
-}
-
-impl Progress {
-    /// At these positions, frozen where the node is by a record below them.
-    fn resumed(next: Vec<u64>, snapshot: &[PartitionSnapshot]) -> Self {
-        let frozen = snapshot
-            .iter()
-            .filter_map(|partition| {
-                let frozen = partition.frozen.clone()?;
-                let next = next.get(partition.partition.index())?;
-                (frozen.offset < *next).then_some((partition.partition, frozen))
-            })
-            .collect();
-        Self { next, frozen }
-    }
-
-    /// What an entry does to its partition's freshness.
-    fn note(&mut self, entry: &LogEntry) -> Option<pb::Frozen> {
-        let partition = entry.position.partition;
-        match &entry.record {
-            LogRecord::Unknown(unknown) if !self.frozen.contains_key(&partition) => {
-                let frozen = Frozen {
-                    offset: entry.position.offset,
-                    record_hash: sha256(&unknown.raw),
-                    why: unknown.why.clone(),
-                };
-                let told = pb::Frozen {
-                    partition: partition.0.into(),
-                    reason: frozen.why.to_string(),
-                    position: Some(published::position(entry.position)),
-                    record_hash: frozen.record_hash.to_vec(),
-                };
-                self.frozen.insert(partition, frozen);
-                Some(told)
-            }
-            LogRecord::Skip(skip) => {
-                let is_named = self.frozen.get(&partition).is_some_and(|frozen| {
-                    skip.partition == partition
-                        && skip.offset == frozen.offset
-                        && skip.record_hash == frozen.record_hash
-                });
-                if is_named {
-                    self.frozen.remove(&partition);
-                }
-                None
-            }
-            LogRecord::Unknown(_)
-            | LogRecord::Revocation(_)
-            | LogRecord::Heartbeat(_)
-            | LogRecord::SubjectState(_)
-            | LogRecord::Directory(_)
-            | LogRecord::Withheld => None,
-        }
     }
 }
 
@@ -451,41 +387,4 @@ fn raw_of(snapshot: &PartitionSnapshot) -> Vec<pb::TailRecord> {
         .collect();
     records.sort_by_key(|(is_other, _)| *is_other);
     records.into_iter().map(|(_, record)| record).collect()
-}
-
-/// Items that go together into one frame.
-struct Batch<T> {
-    items: Vec<T>,
-    bytes: usize,
-    bytes_max: usize,
-}
-
-impl<T> Batch<T> {
-    const fn new(bytes_max: usize) -> Self {
-        Self {
-            items: Vec::new(),
-            bytes: FRAME_OVERHEAD,
-            bytes_max,
-        }
-    }
-
-    /// Adds an item; gives back the frame that was full before it.
-    fn add(&mut self, item: T, bytes: usize) -> Option<Vec<T>> {
-        let bytes = bytes + ITEM_OVERHEAD;
-        let full = if self.bytes + bytes > self.bytes_max {
-            self.rest()
-        } else {
-            None
-        };
-        self.bytes += bytes;
-        self.items.push(item);
-        full
-    }
-
-    /// What was added since.
-    fn rest(&mut self) -> Option<Vec<T>> {
-        self.bytes = FRAME_OVERHEAD;
-        let items = std::mem::take(&mut self.items);
-        (!items.is_empty()).then_some(items)
-    }
 }

@@ -72,8 +72,10 @@ pub(super) struct Queue {
     state: Mutex<State>,
     bytes_max: usize,
     wait_max: Duration,
+    // One waiter each, so that a wake-up never goes to the wrong one.
     filled: Notify,
     emptied: Notify,
+    left: Notify,
 }
 
 impl Queue {
@@ -84,6 +86,7 @@ impl Queue {
             wait_max,
             filled: Notify::new(),
             emptied: Notify::new(),
+            left: Notify::new(),
         })
     }
 
@@ -167,11 +170,11 @@ impl Queue {
     /// Waits until nobody listens any more.
     pub(super) async fn gone(&self) {
         loop {
-            let emptied = self.emptied.notified();
+            let left = self.left.notified();
             if self.lock().is_gone {
                 return;
             }
-            emptied.await;
+            left.await;
         }
     }
 }
@@ -193,6 +196,7 @@ impl Drop for Reader {
         state.steps.clear();
         drop(state);
         self.0.emptied.notify_one();
+        self.0.left.notify_one();
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use curfew_proto::admin::v1 as admin;
 
-use crate::cli::{DataArgs, Failure};
+use crate::cli::{DataArgs, Failure, HTTP_DEFAULT};
 use crate::client::{Credential, connect, request_id};
 use crate::node::{Node, Settings, address_of, root_key};
 
@@ -36,7 +36,16 @@ pub(crate) async fn run(data: &DataArgs, json: bool) -> Result<(), Failure> {
 
 /// The running node of the data directory, or one that is started for this command.
 pub(crate) async fn attach(data: &DataArgs) -> Result<(Option<Node>, String), Failure> {
-    match Node::start(Settings::on_free_ports(&data.data)).await {
+    // What is made now keeps its issuer, so it must not be called after a port of this moment.
+    let base_url = data
+        .base_url
+        .clone()
+        .unwrap_or_else(|| format!("http://{HTTP_DEFAULT}"));
+    let settings = Settings {
+        base_url: Some(base_url),
+        ..Settings::on_free_ports(&data.data)
+    };
+    match Node::start(settings).await {
         Ok(node) => {
             let address = node.grpc.to_string();
             Ok((Some(node), address))

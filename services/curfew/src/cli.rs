@@ -8,6 +8,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{apply, bootstrap, demo, serve};
 
+/// Where a node listens for HTTP, and so what its issuers are called, where nothing else is said.
+pub(crate) const HTTP_DEFAULT: &str = "127.0.0.1:7480";
+
 /// Whatever goes wrong below the command line.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -57,6 +60,10 @@ pub(crate) struct DataArgs {
     /// The data directory; made 0700, its keys 0600.
     #[arg(long, env = "CURFEW_DATA", default_value = "./curfew-data")]
     pub(crate) data: PathBuf,
+    /// The base address of the issuers that are made, a tenant's is `{base}/{name}`; it stays with
+    /// them. By default the HTTP address.
+    #[arg(long, env = "CURFEW_BASE_URL")]
+    pub(crate) base_url: Option<String>,
 }
 
 /// Who asks: a caller with the role `admin`.
@@ -90,11 +97,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "CURFEW_GRPC", default_value = "127.0.0.1:7400")]
     pub(crate) grpc: SocketAddr,
     /// The HTTP address (keys, metadata, health, error catalogue); plain text, so loopback only.
-    #[arg(long, env = "CURFEW_HTTP", default_value = "127.0.0.1:7480")]
+    #[arg(long, env = "CURFEW_HTTP", default_value = HTTP_DEFAULT)]
     pub(crate) http: SocketAddr,
-    /// The base address of the issuers; by default the HTTP address.
-    #[arg(long, env = "CURFEW_BASE_URL")]
-    pub(crate) base_url: Option<String>,
     /// The algorithm of new signing keys.
     #[arg(long, env = "CURFEW_SIGNING_ALGORITHM", default_value = "ES256", value_parser = ["ES256", "EdDSA"])]
     pub(crate) signing_algorithm: String,

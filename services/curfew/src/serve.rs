@@ -16,7 +16,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
         data: args.data.data.clone(),
         grpc: args.grpc,
         http: args.http,
-        base_url: args.base_url.clone(),
+        base_url: args.data.base_url.clone(),
         signing_algorithm: args.signing_algorithm.clone(),
         accept_clock: args.accept_clock,
     };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use curfew_core::place::LogPartition;
-use curfew_core::record::{Heartbeat, LogRecord, UnknownRecord};
+use curfew_core::record::{Heartbeat, LogRecord, Skip, UnknownRecord};
 use curfew_ports::log::Log as _;
 use curfew_proto::admin::v1 as admin;
 use curfew_proto::revocation::v1 as pb;
@@ -443,12 +443,22 @@ async fn a_record_that_nobody_here_can_read_freezes_its_partition_and_goes_on_as
         panic!("not told")
     };
     assert_eq!(frozen.partition, 2);
-    let beat = world
-        .log
-        .records(LogPartition(2))
-        .into_iter()
-        .find(|record| matches!(record, LogRecord::Heartbeat(_)));
-    world.log.append(LogPartition(2), &beat.unwrap()).await.unwrap();
+    // A second one: each must be skipped by its own hash.
+    world.log.append(LogPartition(2), &unknown).await.unwrap();
+    let (records, _) = read.tail(&mut frames, 1).await;
+    assert_eq!(records.len(), 1);
+    let Some(Frame::Frozen(second)) = next(&mut frames).await else {
+        panic!("not told")
+    };
+    let beat = || async {
+        world.heard().await;
+        let records = world.log.records(LogPartition(2));
+        let beat = records
+            .into_iter()
+            .find(|record| matches!(record, LogRecord::Heartbeat(_)));
+        world.log.append(LogPartition(2), &beat.unwrap()).await.unwrap();
+    };
+    beat().await;
     world.revoke_device(TENANT, "still").await;
     let (records, withheld) = read.tail(&mut frames, 4).await;
     assert_eq!(
@@ -457,11 +467,39 @@ async fn a_record_that_nobody_here_can_read_freezes_its_partition_and_goes_on_as
         "the heartbeat's place, not the heartbeat"
     );
     world.heard().await;
+    let mut tailing = frames;
     let mut frames = world.watch(&world.admin, Default::default()).await;
     let read = Read::snapshot(&mut frames).await;
-    assert_eq!((read.raw.len(), read.raw[0].envelope.as_ref()), (1, &*raw));
+    assert_eq!((read.raw.len(), read.raw[0].envelope.as_ref()), (2, &*raw));
     assert_eq!(read.raw[0].position.unwrap().partition, 2);
     assert!(!read.begin.freshness[2].frozen_reason.is_empty());
+    let skip = |frozen: &pb::Frozen| {
+        LogRecord::Skip(Skip {
+            log: world.authority.follower().log(),
+            partition: LogPartition(2),
+            offset: frozen.position.unwrap().offset,
+            record_hash: frozen.record_hash.as_slice().try_into().unwrap(),
+            by: "operator".into(),
+            reason: "test".into(),
+        })
+    };
+    for (frozen, is_forwarded) in [(&frozen, false), (&second, true)] {
+        world.log.append(LogPartition(2), &skip(frozen)).await.unwrap();
+        beat().await;
+        let found = loop {
+            match next(&mut tailing).await {
+                Some(Frame::Heartbeat(_)) => break true,
+                Some(Frame::Records(batch))
+                    if batch.records.iter().any(|record| record.envelope.is_empty()) =>
+                {
+                    break false;
+                }
+                Some(Frame::Records(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(found, is_forwarded);
+    }
 }
 
 #[tokio::test]

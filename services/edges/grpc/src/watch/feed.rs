@@ -11,7 +11,7 @@ use std::time::Duration;
 use curfew_authority::{LogEntry, LogError, PartitionSnapshot, Tail};
 use curfew_core::ids::CallerId;
 use curfew_core::mac::sha256;
-use curfew_core::place::PARTITIONS;
+use curfew_core::place::{LogPartition, PARTITIONS};
 use curfew_core::record::LogRecord;
 use curfew_proto::revocation::v1 as pb;
 use curfew_proto::revocation::v1::watch_revocations_response::Frame;
@@ -279,6 +279,12 @@ impl Feed {
         Ok(queue.push(Step::to(end, next.to_vec())).await?)
     }
 
+    /// Whether the node itself is frozen there, however far it is.
+    fn is_frozen(&self, partition: LogPartition) -> bool {
+        let state = self.shared.authority.follower().state(partition);
+        state.is_none_or(|state| state.frozen.is_some())
+    }
+
     /// Sends entries of the tail, in the order of the log.
     async fn send(&self, entries: &[LogEntry], place: &mut Place, queue: &Queue) -> Result<(), Stop> {
         let log = self.shared.authority.follower().log();
@@ -295,7 +301,8 @@ impl Feed {
             if let Some(next) = place.next.get_mut(entry.position.partition.index()) {
                 *next = entry.position.offset.saturating_add(1);
             }
-            let is_frozen = place.frozen.contains_key(&entry.position.partition);
+            let is_frozen =
+                place.is_frozen(entry.position.partition) || self.is_frozen(entry.position.partition);
             let position = Some(published::position(entry.position));
             if let LogRecord::Heartbeat(heartbeat) = &entry.record {
                 if heartbeat.log != log {

@@ -1,6 +1,9 @@
 //! Where a stream is: what was queued last, and which partitions are frozen there.
 //!
-//! **Invariant:** the stream's own view, not the node's: each is somewhere else in the log.
+//! Each unreadable record is skipped by its own hash, as a follower has it.
+//!
+//! **Invariant:** the stream's own view beside the node's: each is somewhere else in the log, and a
+//! heartbeat passes only where neither is frozen.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +16,15 @@ use curfew_proto::revocation::v1 as pb;
 
 use crate::published;
 
+/// Unreadable records that are named; beyond, the node itself stays frozen.
+const NAMED_MAX: usize = 1_024;
+
 /// Where the stream is: what was queued last, and which partitions are frozen there.
 pub(super) struct Place {
     /// The next offset of each partition.
     pub(super) next: Vec<u64>,
-    /// What cannot be read, by partition.
-    pub(super) frozen: BTreeMap<LogPartition, Frozen>,
+    // What could not be read and was not skipped, by partition. As many are named as a follower names.
+    frozen: BTreeMap<LogPartition, Vec<Frozen>>,
 }
 
 impl Place {
@@ -29,17 +35,22 @@ impl Place {
             .filter_map(|partition| {
                 let frozen = partition.frozen.clone()?;
                 let next = next.get(partition.partition.index())?;
-                (frozen.offset < *next).then_some((partition.partition, frozen))
+                (frozen.offset < *next).then_some((partition.partition, vec![frozen]))
             })
             .collect();
         Self { next, frozen }
+    }
+
+    /// Whether something could not be read up to here.
+    pub(super) fn is_frozen(&self, partition: LogPartition) -> bool {
+        self.frozen.contains_key(&partition)
     }
 
     /// What an entry does to its partition's freshness.
     pub(super) fn note(&mut self, entry: &LogEntry) -> Option<pb::Frozen> {
         let partition = entry.position.partition;
         match &entry.record {
-            LogRecord::Unknown(unknown) if !self.frozen.contains_key(&partition) => {
+            LogRecord::Unknown(unknown) => {
                 let frozen = Frozen {
                     offset: entry.position.offset,
                     record_hash: sha256(&unknown.raw),
@@ -51,22 +62,26 @@ impl Place {
                     position: Some(published::position(entry.position)),
                     record_hash: frozen.record_hash.to_vec(),
                 };
-                self.frozen.insert(partition, frozen);
+                let named = self.frozen.entry(partition).or_default();
+                if named.len() < NAMED_MAX {
+                    named.push(frozen);
+                }
                 Some(told)
             }
             LogRecord::Skip(skip) => {
-                let is_named = self.frozen.get(&partition).is_some_and(|frozen| {
-                    skip.partition == partition
-                        && skip.offset == frozen.offset
-                        && skip.record_hash == frozen.record_hash
-                });
-                if is_named {
-                    self.frozen.remove(&partition);
+                if let Some(named) = self.frozen.get_mut(&partition) {
+                    named.retain(|frozen| {
+                        skip.partition != partition
+                            || skip.offset != frozen.offset
+                            || skip.record_hash != frozen.record_hash
+                    });
+                    if named.is_empty() {
+                        self.frozen.remove(&partition);
+                    }
                 }
                 None
             }
-            LogRecord::Unknown(_)
-            | LogRecord::Revocation(_)
+            LogRecord::Revocation(_)
             | LogRecord::Heartbeat(_)
             | LogRecord::SubjectState(_)
             | LogRecord::Directory(_)

@@ -1,6 +1,6 @@
 //! Who may depend on whom: the table of the house, judged against every `Cargo.toml`.
 //!
-//! Normal and build dependencies are judged by the table; development dependencies may add the testkit.
+//! Normal and build dependencies are judged by the table; development dependencies may add what tests share.
 //!
 //! **Invariant:** a crate that the table does not know is a fault: whoever adds a crate decides its place.
 
@@ -77,8 +77,9 @@ const TABLE: &[(&str, MayUse)] = &[
     ("services/xtask", MayUse::Only(&[])),
 ];
 
-/// The testkit: what development dependencies may add anywhere.
-const TESTKIT: &str = "curfew-testkit";
+/// What development dependencies may add anywhere: the testkit, the fakes with their contract suites,
+/// and the vault, since a fake vault would have to seal and sign as the real one does.
+const FOR_TESTS: &[&str] = &["curfew-testkit", "curfew-ports", "curfew-keys"];
 
 /// What a crate must not see, however many crates lie between.
 const NEVER: &[(&str, &[&str])] = &[
@@ -141,8 +142,9 @@ fn faults_of(workspace: &Workspace, package: &Package) -> Vec<String> {
     };
     let shipped = dependencies(package, is_shipped).collect();
     let for_tests = dependencies(package, |kind| !is_shipped(kind)).collect();
-    let in_tests =
-        |used: &Package| used.name.as_str() == TESTKIT || used.id == package.id || is_permitted(used);
+    let in_tests = |used: &Package| {
+        FOR_TESTS.contains(&used.name.as_str()) || used.id == package.id || is_permitted(used)
+    };
     [
         judge("dependency", shipped, &is_permitted),
         judge("dev-dependency", for_tests, &in_tests),

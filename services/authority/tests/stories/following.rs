@@ -125,11 +125,13 @@ async fn a_history_that_changed_is_read_again_and_fresh_only_by_a_new_heartbeat(
     let world = World::new().await;
     let tokens = world.sign_in("alice", "web").await;
     let partition = world.identity.home_of(tokens.issued.refresh.sid.partition());
-    world
+    let ended = world
         .revoke(Target::Session(tokens.issued.refresh.sid))
         .await
         .unwrap();
+    let id = ended.record.unwrap();
     world.hear().await;
+    assert!(world.authority.journal().get(id).is_some());
     // A leader that never had the end of it: the positions that this node has read lie ahead of the log.
     let end = world.log.bounds().await.unwrap()[partition.index()].end;
     world.log.truncate(partition, end - 2);
@@ -139,6 +141,10 @@ async fn a_history_that_changed_is_read_again_and_fresh_only_by_a_new_heartbeat(
         knows(&world.authority, tokens.issued.refresh.sid.partition()),
         1,
         "what it heard, it refuses"
+    );
+    assert!(
+        world.authority.journal().get(id).is_none(),
+        "and does not say that the log has it"
     );
     world.authority.beat_once().await;
     world.authority.catch_up().await.unwrap();

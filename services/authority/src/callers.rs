@@ -143,6 +143,10 @@ impl Authority {
         if token.text("aud") != Some(OWN_RESOURCE) {
             return Err(refuse(Reason::AudienceWrong).about("the audience is not `curfew`"));
         }
+        if token.jws.claims().contains_key("cnf") {
+            // No proof is looked at here, and a bound token is none without it.
+            return Err(refuse(Reason::BindingMissing));
+        }
         let id: CallerId = token
             .text("client_id")
             .and_then(|id| id.parse().ok())

@@ -86,7 +86,7 @@ impl Directory {
         Millis::from_unix_ms(self.read_at.load(Ordering::Acquire))
     }
 
-    fn age_ms(&self, now: Millis) -> i64 {
+    pub(crate) fn age_ms(&self, now: Millis) -> i64 {
         now.ms_since(self.read_at()).saturating_abs()
     }
 }

@@ -25,6 +25,9 @@ use crate::transact::{Ask, AskTenant};
 /// Tries of one creation beside others that change the directory.
 const TRIES_MAX: u32 = 16;
 
+/// The longest life of a foreign token, ms: 31 days. Marks are kept as long.
+const FOREIGN_LIFE_MAX_MS: i64 = 31 * 24 * 3_600_000;
+
 impl Authority {
     /// A new secret for a client or caller: its text, told once, and what is stored of it.
     #[must_use]
@@ -95,6 +98,23 @@ impl Authority {
         let (tenant, id) = (issuer.tenant, issuer.id);
         if let Some(template) = issuer.spellings.iter().find(|spelling| spelling.contains('{')) {
             return Err(Refusal::new(Stage::Request, Reason::IssuerTemplate).about(template.to_string()));
+        }
+        let invalid =
+            |why: &str| Err(Refusal::new(Stage::Request, Reason::FieldInvalid).about(why.to_owned()));
+        if id == tenant.own_issuer() {
+            return invalid("the tenant's own entry has this id");
+        }
+        // Where tenants that are yet to be made will have their issuers.
+        let ours = format!("{}/", self.config.base_url);
+        if issuer
+            .spellings
+            .iter()
+            .any(|spelling| spelling.starts_with(&ours))
+        {
+            return invalid("an issuer below this server's own base address is not foreign");
+        }
+        if issuer.life_ms > FOREIGN_LIFE_MAX_MS {
+            return invalid("no foreign token lives longer than 31 days");
         }
         let issuer = Arc::new(issuer);
         let record = (Key::Issuer(tenant, id), Record::Issuer(issuer.clone()));

@@ -17,7 +17,7 @@ use curfew_core::place::{LogPartition, Partition, Position};
 use curfew_core::record::{LogRecord, Outgoing};
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::stored::{Decision, Key};
-use curfew_core::time::{DELTA_MS, Millis};
+use curfew_core::time::{DELTA_MS, DIRECTORY_AGE_MAX_MS, Millis};
 use curfew_ports::store::{Commit, CommitOutcome};
 
 use crate::answer::{Answer, Level, Published, store_unavailable};
@@ -154,6 +154,10 @@ impl Authority {
         // The store's clock was read in between; a slow read is no wrong clock.
         if before.ms_since(seen.store_time) > DELTA_MS || seen.store_time.ms_since(now) > DELTA_MS {
             return Err(Refusal::new(ask.stage, Reason::ClockSuspect));
+        }
+        // The directory may have aged while the store was slow.
+        if self.directory.age_ms(now) >= DIRECTORY_AGE_MAX_MS {
+            return Err(Refusal::new(ask.stage, Reason::DirectoryStale));
         }
         let decision = self.decide(ask, &loaded, &seen, now, decide)?;
         Ok((loaded, seen, now, decision))

@@ -231,7 +231,7 @@ reasons! {
     ExceptedNotAlive "EXCEPTED_NOT_ALIVE" "invalid_request" Dead ClientDeveloper "the session to be spared is not alive" "name the live session that asks";
     CapSessions "CAP_SESSIONS" "invalid_request" Limit TenantAdmin "the subject has the most live sessions permitted" "end one, or let the tenant end the longest unused";
     CapGrants "CAP_GRANTS" "invalid_request" Limit TenantAdmin "the session has the most live grants permitted" "end one, or let the tenant end the longest unused";
-    CapMarks "CAP_MARKS" "invalid_request" Limit TenantAdmin "the subject has the most revocation marks permitted" "cut the subject off as a whole";
+    CapMarks "CAP_MARKS" "invalid_request" Limit TenantAdmin "the subject or tenant has the most revocation marks permitted" "cut the subject or tenant off as a whole";
     // Calls of Curfew's own services.
     FieldInvalid "FIELD_INVALID" "invalid_request" Invalid ClientDeveloper "a field of the request is invalid" "see the field violations";
     CallerUnknown "CALLER_UNKNOWN" "invalid_client" Unauthenticated ClientDeveloper "the caller did not prove itself" "send an app-only token of a registered caller";

@@ -18,6 +18,8 @@ pub const GRANTS_PER_CLIENT_MAX: usize = 8;
 pub const GRANTS_MAX: usize = 64;
 /// Ended grants of which a row tells how they ended, beside those whose access tokens may be alive.
 pub const GRANTS_TOLD_MAX: usize = 8;
+/// Grants in one row, ended ones included: at some 300 B each, 77 kB.
+pub const GRANTS_KEPT_MAX: usize = 256;
 /// Live sessions of one subject (DESIGN section 3).
 pub const SESSIONS_MAX: usize = 1_000;
 /// The largest `claims` of a session, in bytes of JSON.

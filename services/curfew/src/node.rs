@@ -60,6 +60,7 @@ pub(crate) struct Node {
     pub(crate) authority: Authority,
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
+    address: PathBuf,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -103,6 +104,11 @@ impl Node {
             ..Options::new(clock.clone(), entropy.clone())
         };
         let engine = Embedded::open(&settings.data, options)?;
+        // The engine is ours: what is written there is of a node that is gone, and its port may be another's.
+        let address = settings.data.join(ADDRESS);
+        if address.exists() {
+            std::fs::remove_file(&address)?;
+        }
         let root = root_key(&settings.data)?;
         let proof = root.proof();
         let vault = Arc::new(SealingVault::new(&root)?);
@@ -145,11 +151,12 @@ impl Node {
         all_day(&mut tasks, &authority, &stopped);
         serve_grpc(&mut tasks, &authority, grpc, proof, http_address, stopped.clone());
         serve_http(&mut tasks, &authority, http, stopped);
-        std::fs::write(settings.data.join(ADDRESS), grpc_address.to_string())?;
+        std::fs::write(&address, grpc_address.to_string())?;
         Ok(Self {
             authority,
             grpc: grpc_address,
             http: http_address,
+            address,
             stop,
             tasks,
         })
@@ -157,6 +164,8 @@ impl Node {
 
     /// Drains: streams are told where to resume, calls end, the engine closes.
     pub(crate) async fn stop(mut self) {
+        // Best effort: the next start removes it as well.
+        drop(std::fs::remove_file(&self.address));
         self.stop.send_replace(true);
         let drained = tokio::time::timeout(DRAIN_MAX, async {
             while self.tasks.join_next().await.is_some() {}

@@ -175,8 +175,9 @@ impl HubSource {
                 .token()
                 .await
                 .map_err(|cause| Status::unavailable(cause.to_string()))?;
-            let value = AsciiMetadataValue::try_from(format!("Bearer {token}"))
+            let mut value = AsciiMetadataValue::try_from(format!("Bearer {token}"))
                 .map_err(|_| Status::unavailable("the bearer token is not ASCII"))?;
+            value.set_sensitive(true);
             request.metadata_mut().insert("authorization", value);
         }
         Ok(request)
@@ -237,7 +238,6 @@ impl Source for HubSource {
                         ended.retry_after_ms.max(jittered_ms(failures))
                     }
                     Err(status) => {
-                        session.failed(&status);
                         tracing::warn!(%status, "the hub's stream broke; what is known goes on denying");
                         jittered_ms(failures)
                     }

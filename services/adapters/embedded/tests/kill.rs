@@ -11,7 +11,7 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -49,7 +49,7 @@ fn be_the_child(dir: String, first: String) {
                     let n = next.fetch_add(1, Ordering::SeqCst);
                     commit(&engine, n, START).await.unwrap();
                     // Acknowledged: from here on it must be there.
-                    writeln!(std::io::stdout(), "ack {n}").unwrap();
+                    println!("ack {n}");
                 }
             })
         });

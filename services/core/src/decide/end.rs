@@ -13,6 +13,7 @@ use crate::refusal::{Reason, Refusal, Stage};
 use crate::session::{Ending, Row};
 use crate::stored::{Decision, Key, Record, Write};
 use crate::subject::{BEFORE_SID, Gate, Ledger, whole_subject};
+use crate::time::CUTOFF_AHEAD_MAX_MS;
 
 /// What an ending did.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -187,6 +188,13 @@ pub(crate) fn cut_off_in(
         return Err(Refusal::new(Stage::Request, Reason::SubjectMismatch));
     }
     let cutoff = context.narrow_instant(subject.subject, Some(&ledger), BEFORE_SID);
+    // A subject's clock that a wrong one once drove away: a record so far ahead would freeze every reader.
+    if cutoff.ms_since(context.now) > CUTOFF_AHEAD_MAX_MS {
+        let refusal = Refusal::new(Stage::Request, Reason::ClockSuspect);
+        return Err(refusal
+            .about("the subject's clock is far ahead of this node's")
+            .until(cutoff));
+    }
     let draft = Draft {
         issuer: tenant.own_issuer(),
         all_of: vec![whole_subject(subject.subject)],

@@ -15,7 +15,7 @@ use crate::record::OperationRef;
 use crate::refresh_token::RefreshToken;
 use crate::refusal::{Reason, Refusal, Stage};
 use crate::secret::GrantSecret;
-use crate::session::{GRANTS_MAX, GRANTS_PER_CLIENT_MAX, Grant, Life, Row};
+use crate::session::{GRANTS_KEPT_MAX, GRANTS_MAX, GRANTS_PER_CLIENT_MAX, Grant, Life, Row};
 use crate::stored::Decision;
 use crate::subject::Gate;
 use crate::time::Millis;
@@ -177,8 +177,7 @@ fn decide(
 
 fn scopes_are_known(client: &Client, resource: &Resource, asked: &[Scope]) -> Result<(), Halt> {
     let is_known = |scope: &Scope| {
-        let of_resource =
-            matches!(scope.as_str(), mint::OPENID | "offline_access") || resource.scopes.contains(scope);
+        let of_resource = mint::is_of_openid(scope) || resource.scopes.contains(scope);
         of_resource && (client.scopes.is_empty() || client.scopes.contains(scope))
     };
     match asked.iter().find(|scope| !is_known(scope)) {
@@ -233,6 +232,12 @@ fn make_room(
 ) -> Result<Option<(GrantId, RecordId)>, Halt> {
     // What time has ended holds no place, and nobody ends it a second time.
     row.forget_expired_grants(book.context.now);
+    row.forget_ended_grants(book.context.now);
+    // Ended ones stay until their last access token is over: whoever issues in a loop waits for that,
+    // so that there is always room in the row for an ending.
+    if row.grants.len() >= GRANTS_KEPT_MAX {
+        return Err(Halt::Refused(Refusal::new(Stage::Issuance, Reason::CapGrants)));
+    }
     let of_client = row
         .live_grants()
         .filter(|grant| grant.client == request.client.id)

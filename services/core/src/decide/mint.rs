@@ -25,6 +25,12 @@ pub const ID_TOKEN_LIFE_MS: i64 = 3_600_000;
 /// The scope that asks for an ID token (OpenID Connect Core section 3.1.2.1).
 pub const OPENID: &str = "openid";
 
+/// Whether the scope is OpenID Connect's own, which no resource lists.
+#[must_use]
+pub fn is_of_openid(scope: &Scope) -> bool {
+    matches!(scope.as_str(), OPENID | "offline_access")
+}
+
 /// What a client proved when it called.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProvenClient {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::access_token::{AccessToken, IdToken};
 use crate::decide::mint::{self, ProvenClient};
 use crate::decide::{Book, Context, Halt, Motive, Verdict, cause};
-use crate::directory::{Activity, Client, Late, OnReuse, Window};
+use crate::directory::{Activity, Client, Late, OnReuse, Resource, Window};
 use crate::ids::Scope;
 use crate::mac::Entropy;
 use crate::refresh_token::RefreshToken;
@@ -149,9 +149,9 @@ fn decide(book: &mut Book<'_>, read: Read<'_>, request: &Request) -> Result<Refr
         ));
     }
     let client = may_refresh(context, row, grant, read.gate, request)?;
-    let scopes = narrowed(grant, &request.scopes)?;
     let asked = request.resource.as_deref();
     let resource = mint::resource_for(context.directory, client, &grant.resources, asked, stage)?;
+    let scopes = narrowed(grant, resource, &request.scopes)?;
     let access = mint::delegated(
         context,
         row,
@@ -255,9 +255,18 @@ fn may_refresh<'d>(
     Ok(client)
 }
 
-fn narrowed(grant: &Grant, asked: &[Scope]) -> Result<Vec<Scope>, Halt> {
+/// The scopes of this access token: of the grant, as far as the resource knows them.
+fn narrowed(grant: &Grant, resource: &Resource, asked: &[Scope]) -> Result<Vec<Scope>, Halt> {
+    let of_resource = |scope: &&Scope| mint::is_of_openid(scope) || resource.scopes.contains(scope);
     if asked.is_empty() {
-        return Ok(grant.scopes.clone());
+        return Ok(grant.scopes.iter().filter(of_resource).cloned().collect());
+    }
+    if let Some(scope) = asked
+        .iter()
+        .find(|scope| grant.scopes.contains(scope) && !of_resource(scope))
+    {
+        let refusal = Refusal::new(Stage::SilentRenewal, Reason::ScopeUnknown).about(scope.to_string());
+        return Err(Halt::Refused(refusal));
     }
     match asked.iter().find(|scope| !grant.scopes.contains(scope)) {
         None => Ok(asked.to_vec()),

@@ -84,6 +84,16 @@ pub fn home_of(all_of: &[Criterion], has_before: bool) -> Result<Home, Refusal> 
     }
 }
 
+/// Whether the criteria name nothing that tells one token of the tenant from another.
+fn is_of_everybody(all_of: &[Criterion]) -> bool {
+    all_of
+        .iter()
+        .all(|criterion| matches!(&*criterion.claim, "iss" | "tid" | "aud"))
+}
+
+/// Living wide marks of one tenant: every authority reads them all when the directory changes.
+pub const WIDE_MARKS_MAX: usize = 1_000;
+
 /// Revokes in the directory: one commit there and one record in every log partition.
 pub fn wide(
     context: &Context<'_>,
@@ -107,11 +117,21 @@ pub(crate) fn wide_in(book: &mut Book<'_>, request: &Request) -> Result<Revocati
     is_own_issuer(context, request)?;
     validate_criteria(&request.all_of).map_err(|error| invalid(&error.to_string()))?;
     room_for_shape(context, request)?;
+    let of_tenant = |mark: &&Arc<WideMark>| mark.record.tenant == context.tenant.id;
+    if context.directory.wide_marks.values().filter(of_tenant).count() >= WIDE_MARKS_MAX {
+        return Err(Refusal::new(Stage::Request, Reason::CapMarks));
+    }
     let is_key = request
         .all_of
         .iter()
         .any(|criterion| &*criterion.claim == JOSE_KID_CLAIM);
     let before = match request.cut {
+        // Whoever signs in next would be refused as well, for as long as the mark lives: no un-revoke.
+        Cut::Plain if is_of_everybody(&request.all_of) => {
+            return Err(invalid(
+                "name `before`: these claims are in every token of the tenant",
+            ));
+        }
         Cut::Plain => None,
         Cut::BeforeNow(_) if is_key => {
             return Err(invalid(

@@ -169,8 +169,10 @@ fn q3_a_key_is_revoked_without_before_and_at_once() {
 #[test]
 fn q10_criteria_that_would_cover_everybody_or_another_tenant_are_refused() {
     let many: Vec<_> = ["a", "b", "c", "d", "e"].map(|claim| (claim, "v")).to_vec();
-    let cases: [(&[(&str, &str)], Cut); 7] = [
+    let cases: [(&[(&str, &str)], Cut); 9] = [
         (&[], Cut::Plain),
+        (&[("tid", "t")], Cut::Plain),
+        (&[("aud", "https://orders.example"), ("tid", "t")], Cut::Plain),
         (&[("deviceid", "")], Cut::Plain),
         (&[("", "d")], Cut::Plain),
         (&[("deviceid", "d"), ("deviceid", "e")], Cut::Plain),
@@ -817,4 +819,16 @@ fn shapes_are_counted_over_both_layers_of_the_index() {
     assert!(world.revoke_wide(&known).is_granted());
     assert_eq!(world.revoke_wide(&new).refused(), Reason::TooManyShapes);
     assert!(Index::default().is_empty());
+}
+
+#[test]
+fn a_cut_off_of_a_subject_whose_clock_was_driven_away_is_refused_and_published_nowhere() {
+    let mut world = World::new(1);
+    let now = world.now;
+    world.now = now.plus_ms(30 * DAY);
+    world.sign_in(ADA);
+    world.now = now;
+    let told = world.cut_off(ADA, None);
+    assert_eq!(told.refused(), Reason::ClockSuspect);
+    assert!(told.did_nothing());
 }

@@ -57,6 +57,9 @@ pub(crate) struct Rule {
     pub(crate) pace: Pace,
     /// Whether this release offers it.
     pub(crate) is_offered: bool,
+    /// Whether it may name Curfew's own tenant: its callers are administered as callers, and nothing
+    /// that ends or makes what lies there is anybody's to call.
+    pub(crate) in_own_tenant: bool,
 }
 
 impl Rule {
@@ -75,6 +78,11 @@ impl Rule {
         self
     }
 
+    const fn in_own_tenant(mut self) -> Self {
+        self.in_own_tenant = true;
+        self
+    }
+
     const fn later(mut self) -> Self {
         self.is_offered = false;
         self
@@ -89,6 +97,7 @@ const fn rule(path: &'static str, roles: &'static [Role], tenant: Where) -> Rule
         also: Also::Nothing,
         pace: Pace::Call,
         is_offered: true,
+        in_own_tenant: false,
     }
 }
 
@@ -151,20 +160,24 @@ pub(crate) const TABLE: &[Rule] = &[
     rule(tokens!("IssueAppToken"), ISSUE, CLIENT).also(Also::Secret),
     rule(tokens!("ExchangeToken"), ISSUE, CLIENT).later(),
     rule(tokens!("RevokeToken"), ISSUE, CLIENT),
-    rule(tokens!("IntrospectToken"), INTROSPECT, PARENT),
-    rule(tokens!("ExplainToken"), READ, PARENT),
+    rule(tokens!("IntrospectToken"), INTROSPECT, PARENT).in_own_tenant(),
+    rule(tokens!("ExplainToken"), READ, PARENT).in_own_tenant(),
     rule(tokens!("GetKeySet"), ANY, Where::Nowhere),
     rule(revocations!("CreateRevocation"), REVOKE, PARENT),
     rule(revocations!("BatchCreateRevocations"), REVOKE, PARENT),
-    rule(revocations!("GetRevocation"), FOLLOW, NAME),
-    rule(revocations!("ListRevocations"), FOLLOW, PARENT),
-    rule(revocations!("WaitRevocation"), FOLLOW, NAME).pace(Pace::Wait),
-    rule(revocations!("WatchRevocations"), FOLLOW, Where::Each("tenants")).pace(Pace::Stream),
-    rule(revocations!("ReportProgress"), FOLLOW, Where::Each("tenants")),
+    rule(revocations!("GetRevocation"), FOLLOW, NAME).in_own_tenant(),
+    rule(revocations!("ListRevocations"), FOLLOW, PARENT).in_own_tenant(),
+    rule(revocations!("WaitRevocation"), FOLLOW, NAME)
+        .in_own_tenant()
+        .pace(Pace::Wait),
+    rule(revocations!("WatchRevocations"), FOLLOW, Where::Each("tenants"))
+        .in_own_tenant()
+        .pace(Pace::Stream),
+    rule(revocations!("ReportProgress"), FOLLOW, Where::Each("tenants")).in_own_tenant(),
     rule(revocations!("ListSubscribers"), FOLLOW, Where::Own),
     rule(admin!("ServerService", "GetServerInfo"), ANY, Where::Nowhere),
     rule(admin!("TenantService", "CreateTenant"), ADMIN, Where::All),
-    rule(admin!("TenantService", "GetTenant"), ADMIN, NAME),
+    rule(admin!("TenantService", "GetTenant"), ADMIN, NAME).in_own_tenant(),
     rule(admin!("TenantService", "ListTenants"), ADMIN, Where::Own),
     rule(
         admin!("TenantService", "UpdateTenant"),
@@ -176,8 +189,8 @@ pub(crate) const TABLE: &[Rule] = &[
     rule(admin!("TenantService", "DisableTenant"), ADMIN, Where::All).later(),
     rule(admin!("TenantService", "EnableTenant"), ADMIN, Where::All).later(),
     rule(admin!("ClientService", "CreateClient"), ADMIN, PARENT),
-    rule(admin!("ClientService", "GetClient"), ADMIN, NAME),
-    rule(admin!("ClientService", "ListClients"), ADMIN, PARENT),
+    rule(admin!("ClientService", "GetClient"), ADMIN, NAME).in_own_tenant(),
+    rule(admin!("ClientService", "ListClients"), ADMIN, PARENT).in_own_tenant(),
     rule(
         admin!("ClientService", "UpdateClient"),
         ADMIN,
@@ -190,8 +203,8 @@ pub(crate) const TABLE: &[Rule] = &[
     rule(admin!("ClientService", "CreateClientSecret"), ADMIN, NAME).later(),
     rule(admin!("ClientService", "EndClientSecret"), ADMIN, NAME).later(),
     rule(admin!("ResourceService", "CreateResource"), ADMIN, PARENT),
-    rule(admin!("ResourceService", "GetResource"), ADMIN, NAME),
-    rule(admin!("ResourceService", "ListResources"), ADMIN, PARENT),
+    rule(admin!("ResourceService", "GetResource"), ADMIN, NAME).in_own_tenant(),
+    rule(admin!("ResourceService", "ListResources"), ADMIN, PARENT).in_own_tenant(),
     rule(
         admin!("ResourceService", "UpdateResource"),
         ADMIN,
@@ -226,7 +239,7 @@ pub(crate) const TABLE: &[Rule] = &[
     rule(admin!("KeyService", "ListKeys"), ADMIN, Where::All),
     rule(admin!("KeyService", "RotateKey"), ADMIN, Where::All),
     rule(admin!("KeyService", "RevokeKey"), ADMIN, Where::All),
-    rule(admin!("SubjectService", "GetSubject"), ADMIN, NAME),
+    rule(admin!("SubjectService", "GetSubject"), ADMIN, NAME).in_own_tenant(),
     rule(admin!("SubjectService", "DeleteSubject"), ADMIN, NAME),
     rule(admin!("SubjectService", "DisableSubject"), ADMIN, NAME),
     rule(admin!("SubjectService", "EnableSubject"), ADMIN, NAME),

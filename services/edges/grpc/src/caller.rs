@@ -11,6 +11,16 @@ use curfew_core::ids::{CallerId, TenantId};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
+/// The token that a caller proved itself by, for a stream to judge again while it runs.
+#[derive(Clone)]
+pub(crate) struct Presented(pub(crate) std::sync::Arc<str>);
+
+impl std::fmt::Debug for Presented {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Presented(..)")
+    }
+}
+
 /// A caller that proved itself.
 #[derive(Clone)]
 pub(crate) enum Caller {

@@ -21,7 +21,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::access::{self, Also, Pace, Rule, Where};
-use crate::caller::{self, Caller};
+use crate::caller::{self, Caller, Presented};
 use crate::shared::Shared;
 use crate::status::{self, Of};
 
@@ -77,10 +77,15 @@ where
                 Err(status) => return Ok(status.into_http()),
             };
             let served = async {
-                let caller = permit(&shared, rule, request.headers()).await?;
+                let (caller, presented) = permit(&shared, rule, request.headers()).await?;
                 // Nobody past the door needs it, and what is not there cannot be logged.
                 request.headers_mut().remove(http::header::AUTHORIZATION);
                 request.extensions_mut().insert(caller);
+                request.extensions_mut().insert(rule);
+                // A stream outlives the call by which its caller was judged.
+                if let (Pace::Stream, Some(presented)) = (rule.pace, presented) {
+                    request.extensions_mut().insert(presented);
+                }
                 match inner.call(request).await {
                     Ok(response) => Ok(response),
                     Err(never) => match never {},
@@ -130,11 +135,15 @@ fn enter(shared: &Shared, path: &str) -> Result<(&'static Rule, Option<OwnedSema
 }
 
 /// Who calls, where the table permits the call.
-async fn permit(shared: &Shared, rule: &Rule, headers: &HeaderMap) -> Result<Caller, Status> {
+async fn permit(
+    shared: &Shared,
+    rule: &Rule,
+    headers: &HeaderMap,
+) -> Result<(Caller, Option<Presented>), Status> {
     let nobody = |refusal: &Refusal| status::nobody(refusal, shared.words(None));
     let unknown = |why: &str| nobody(&Refusal::new(Stage::Request, Reason::CallerUnknown).about(why));
     let credentials = caller::credentials(headers).map_err(unknown)?;
-    let caller = match &credentials {
+    let (caller, presented) = match &credentials {
         Credentials::RootKey(_) => {
             let expected = shared.settings.root_key_proof.as_ref();
             let is_right = expected.is_some_and(|proof| Authority::holds_root_key(proof, &credentials));
@@ -143,7 +152,7 @@ async fn permit(shared: &Shared, rule: &Rule, headers: &HeaderMap) -> Result<Cal
                     "this is no proof of the root key, or not good for this call",
                 ));
             }
-            return Ok(Caller::RootKey);
+            return Ok((Caller::RootKey, None));
         }
         Credentials::Secret { secret, .. } => {
             if rule.also != Also::Secret {
@@ -152,14 +161,19 @@ async fn permit(shared: &Shared, rule: &Rule, headers: &HeaderMap) -> Result<Cal
                 ));
             }
             let identity = shared.authority.authenticate(&credentials).await;
-            return Ok(Caller::Secret {
-                identity: identity.map_err(|refusal| nobody(&refusal))?,
-                secret: secret.clone(),
-            });
+            let identity = identity.map_err(|refusal| nobody(&refusal))?;
+            return Ok((
+                Caller::Secret {
+                    identity,
+                    secret: secret.clone(),
+                },
+                None,
+            ));
         }
-        Credentials::Bearer(_) => {
+        Credentials::Bearer(token) => {
             let identity = shared.authority.authenticate(&credentials).await;
-            Caller::Token(identity.map_err(|refusal| nobody(&refusal))?)
+            let caller = Caller::Token(identity.map_err(|refusal| nobody(&refusal))?);
+            (caller, Presented(token.as_str().into()))
         }
     };
     let refuse = |reason, about: String| {
@@ -180,7 +194,7 @@ async fn permit(shared: &Shared, rule: &Rule, headers: &HeaderMap) -> Result<Cal
     if !rule.is_offered {
         return Err(refuse(Reason::NotImplemented, rule.path.to_owned()));
     }
-    Ok(caller)
+    Ok((caller, Some(presented)))
 }
 
 /// The outcome is not known: the same words as of a store that did not answer.

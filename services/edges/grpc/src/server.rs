@@ -99,6 +99,8 @@ impl Edge {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(curfew_proto::FILE_DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                // So that tools can print the details of an error.
+                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         };
         let revocations = RevocationServiceServer::new(Revocations(shared.clone()))
             .max_decoding_message_size(settings.report_bytes_max)

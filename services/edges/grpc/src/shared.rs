@@ -12,7 +12,8 @@ use curfew_core::refusal::{Reason, Refusal, Stage};
 use tokio::sync::{Semaphore, watch};
 use tonic::{Request, Status};
 
-use crate::caller::Caller;
+use crate::access::Rule;
+use crate::caller::{Caller, Presented};
 use crate::check::{Asked, Check};
 use crate::name;
 use crate::settings::Settings;
@@ -58,6 +59,11 @@ impl Shared {
         let call = Call {
             shared: self.clone(),
             caller: caller.clone(),
+            presented: extensions.get::<Presented>().cloned(),
+            // A call that came by no line of the table may do the least.
+            in_own_tenant: extensions
+                .get::<&'static Rule>()
+                .is_some_and(|rule| rule.in_own_tenant),
             loaded: self.authority.directory().loaded(),
         };
         Ok((call, request))
@@ -69,6 +75,10 @@ impl Shared {
 pub(crate) struct Call {
     pub(crate) shared: Arc<Shared>,
     pub(crate) caller: Caller,
+    /// What it proved itself by, for streams.
+    pub(crate) presented: Option<Presented>,
+    /// Whether it may name Curfew's own tenant.
+    in_own_tenant: bool,
     /// The directory as of the caller's authentication, no older than three seconds.
     pub(crate) loaded: Arc<Loaded>,
 }
@@ -140,6 +150,11 @@ impl Call {
             return Ok(Place { tenant: None });
         };
         match self.loaded.view.tenant_by_name(&tenant) {
+            Some(tenant) if tenant.is_system && !self.in_own_tenant => Err(self.because(
+                Of::Request,
+                Reason::CallerTenant,
+                "Curfew's own tenant is not for this call: its callers are administered as callers",
+            )),
             Some(tenant) if self.caller.may_touch(tenant.id) => Ok(Place {
                 tenant: Some(tenant.clone()),
             }),

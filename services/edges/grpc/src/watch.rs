@@ -82,6 +82,7 @@ pub(crate) async fn begin(call: Call, request: pb::WatchRevocationsRequest) -> R
     let feed = Feed {
         shared: call.shared.clone(),
         caller: call.caller_id()?.clone(),
+        presented: call.presented.clone(),
         scope,
         frame_bytes,
         is_too_old,

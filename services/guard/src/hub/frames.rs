@@ -18,7 +18,6 @@ use curfew_core::time::Millis;
 use curfew_proto::revocation::v1 as pb;
 use curfew_proto::revocation::v1::watch_revocations_response::Frame;
 use curfew_wire::{SnapshotSum, decode_entry, decode_log};
-use tonic::{Code, Status};
 
 use super::ms_of;
 use crate::feed::Feed;
@@ -113,13 +112,6 @@ impl Session {
         self.did_follow
     }
 
-    /// The hub refused the request: some refusals say that the positions are of no use.
-    pub(super) fn failed(&mut self, status: &Status) {
-        if matches!(status.code(), Code::OutOfRange | Code::FailedPrecondition) {
-            self.forget("the hub refused the positions");
-        }
-    }
-
     /// One frame; `Some`: the stream is over.
     pub(super) fn take(&mut self, frame: pb::WatchRevocationsResponse) -> Option<Ended> {
         let Some(frame) = frame.frame else {
@@ -154,6 +146,7 @@ impl Session {
             }
             (Frame::Heartbeat(heartbeat), State::Tailing) => {
                 self.apply(heartbeat.position.as_ref(), &heartbeat.envelope)?;
+                self.did_follow = true;
             }
             (Frame::Frozen(frozen), _) => {
                 // The record itself comes as it lies on the log, and is judged by this reader; no heartbeat

@@ -51,7 +51,8 @@ impl Introspect for GrpcIntrospect {
         });
         if let Some(bearer) = &self.bearer {
             let value = AsciiMetadataValue::try_from(format!("Bearer {}", bearer.token().await?));
-            let value = value.map_err(|_| NoAnswer::new("the bearer token is not ASCII"))?;
+            let mut value = value.map_err(|_| NoAnswer::new("the bearer token is not ASCII"))?;
+            value.set_sensitive(true);
             request.metadata_mut().insert("authorization", value);
         }
         let answer = TokenServiceClient::new(self.channel.clone())

@@ -8,11 +8,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use curfew_authority::{LogEntry, LogError, PartitionSnapshot, Tail};
+use curfew_authority::{Credentials, LogEntry, LogError, PartitionSnapshot, Tail};
 use curfew_core::ids::CallerId;
 use curfew_core::mac::sha256;
 use curfew_core::place::{LogPartition, PARTITIONS};
 use curfew_core::record::LogRecord;
+use curfew_core::refusal::Class;
 use curfew_proto::revocation::v1 as pb;
 use curfew_proto::revocation::v1::watch_revocations_response::Frame;
 use curfew_wire::{SnapshotSum, encode_entry, encode_log};
@@ -27,6 +28,7 @@ use super::place::Place;
 use super::progress::From;
 use super::queue::{Queue, Reader, Step, Stopped, watermarks};
 use super::scope::Scope;
+use crate::caller::Presented;
 use crate::convert::{duration, timestamp};
 use crate::published;
 use crate::shared::Shared;
@@ -40,6 +42,7 @@ const SOON_MS: i64 = 1_000;
 pub(super) struct Feed {
     pub(super) shared: Arc<Shared>,
     pub(super) caller: CallerId,
+    pub(super) presented: Option<Presented>,
     pub(super) scope: Scope,
     pub(super) frame_bytes: usize,
     pub(super) is_too_old: bool,
@@ -118,16 +121,22 @@ impl Feed {
             From::OtherLog => return Err(end(pb::ResumeReason::OtherLog, 0, false)),
             From::Here(next) => {
                 let tail = self.tail(next.clone()).await?;
-                let begin = self.begin(&snapshot, &next, true, issuers.clone()).await?;
-                queue.push(Step::to(begin, next.clone())).await?;
+                let (first, rest) = self.fitting(&issuers);
+                queue
+                    .push(Step::to(self.begin(&snapshot, &next, true, first), next.clone()))
+                    .await?;
+                self.send_issuers(rest, queue).await?;
                 (Place::resumed(next, &snapshot), tail)
             }
             From::Start => {
                 let next: Vec<u64> = snapshot.iter().map(|partition| partition.next).collect();
                 // The tail is held before the snapshot is sent, however long that takes.
                 let tail = self.tail(next.clone()).await?;
-                let begin = self.begin(&snapshot, &next, false, issuers.clone()).await?;
-                queue.push(Step::by_the_way(begin)).await?;
+                let (first, rest) = self.fitting(&issuers);
+                queue
+                    .push(Step::by_the_way(self.begin(&snapshot, &next, false, first)))
+                    .await?;
+                self.send_issuers(rest, queue).await?;
                 self.send_snapshot(&snapshot, &next, queue).await?;
                 (Place::resumed(next, &snapshot), tail)
             }
@@ -166,35 +175,82 @@ impl Feed {
         if !self.scope.is_permitted(&loaded, &self.caller) {
             return Err(end(pb::ResumeReason::NotAllowed, 10_000, true));
         }
+        // The token as well: a stream is no way to outlive it, or its revocation.
+        if let Some(presented) = &self.presented {
+            let credentials = Credentials::Bearer(presented.0.to_string());
+            if let Err(refusal) = self.shared.authority.authenticate(&credentials).await
+                && !matches!(refusal.reason.class(), Class::Retry | Class::Limit)
+            {
+                // Whoever has another token comes back with it at once.
+                return Err(end(pb::ResumeReason::NotAllowed, 0, true));
+            }
+        }
         let present = self.issuers();
         if present == *issuers {
             return Ok(());
         }
-        let changes = pb::IssuerChanges {
-            issuers: present
-                .iter()
-                .filter(|entry| !issuers.contains(entry))
-                .cloned()
-                .collect(),
-            removed: issuers
-                .iter()
-                .filter(|old| !present.iter().any(|entry| entry.issuer == old.issuer))
-                .map(|old| old.issuer.clone())
-                .collect(),
-        };
+        let changed: Vec<_> = present
+            .iter()
+            .filter(|entry| !issuers.contains(entry))
+            .cloned()
+            .collect();
+        let is_gone = |old: &&pb::IssuerEntry| !present.iter().any(|entry| entry.issuer == old.issuer);
+        let removed: Vec<_> = issuers
+            .iter()
+            .filter(is_gone)
+            .map(|old| old.issuer.clone())
+            .collect();
         *issuers = present;
+        self.send_issuers(&changed, queue).await?;
+        if removed.is_empty() {
+            return Ok(());
+        }
+        let removal = pb::IssuerChanges {
+            issuers: Vec::new(),
+            removed,
+        };
         Ok(queue
-            .push(Step::by_the_way(Frame::IssuerChanges(changes)))
+            .push(Step::by_the_way(Frame::IssuerChanges(removal)))
             .await?)
     }
 
-    async fn begin(
+    /// The issuer entries that Begin has room for, and the rest.
+    fn fitting<'a>(&self, issuers: &'a [pb::IssuerEntry]) -> (&'a [pb::IssuerEntry], &'a [pb::IssuerEntry]) {
+        // The other half is for what Begin says of each log partition.
+        let mut bytes = self.frame_bytes / 2;
+        let fit = issuers.iter().take_while(|entry| {
+            let fits = bytes.checked_sub(entry.encoded_len());
+            bytes = fits.unwrap_or(0);
+            fits.is_some()
+        });
+        issuers.split_at(fit.count())
+    }
+
+    /// The issuer entries, in frames of bounded size: no tenant's list makes another's stream fail.
+    async fn send_issuers(&self, issuers: &[pb::IssuerEntry], queue: &Queue) -> Result<(), Stop> {
+        let frame = |issuers| {
+            let removed = Vec::new();
+            Step::by_the_way(Frame::IssuerChanges(pb::IssuerChanges { issuers, removed }))
+        };
+        let mut batch = Batch::new(self.frame_bytes);
+        for entry in issuers {
+            if let Some(full) = batch.add(entry.clone(), entry.encoded_len()) {
+                queue.push(frame(full)).await?;
+            }
+        }
+        match batch.rest() {
+            Some(rest) => Ok(queue.push(frame(rest)).await?),
+            None => Ok(()),
+        }
+    }
+
+    fn begin(
         &self,
         snapshot: &[PartitionSnapshot],
         next: &[u64],
         resumed: bool,
-        issuers: Vec<pb::IssuerEntry>,
-    ) -> Result<Frame, Stop> {
+        issuers: &[pb::IssuerEntry],
+    ) -> Frame {
         let authority = &self.shared.authority;
         let config = authority.config();
         let log = authority.follower().log();
@@ -207,7 +263,7 @@ impl Feed {
                 .map(|frozen| frozen.why.to_string())
                 .unwrap_or_default(),
         });
-        Ok(Frame::Begin(pb::Begin {
+        Frame::Begin(pb::Begin {
             log_id: log.log_id.to_vec(),
             partitions: log.partitions.into(),
             store_partitions: PARTITIONS.into(),
@@ -218,9 +274,9 @@ impl Feed {
             snapshot_positions: watermarks(next),
             freshness: freshness.collect(),
             resumed,
-            issuers,
+            issuers: issuers.to_vec(),
             staleness_bound: Some(duration(config.staleness_ms)),
-        }))
+        })
     }
 
     async fn send_snapshot(

@@ -343,3 +343,66 @@ async fn a_path_without_a_line_is_refused_whoever_asks() {
         );
     }
 }
+
+#[tokio::test]
+async fn curfews_own_tenant_is_nobodys_to_open_end_or_revoke_in() {
+    let world = World::new().await;
+    let refused = |status: tonic::Status| {
+        assert_eq!(
+            (status.code(), reason(&status)),
+            (Code::PermissionDenied, "CALLER_TENANT".to_owned())
+        );
+    };
+    let revocation = curfew_proto::revocation::v1::CreateRevocationRequest {
+        parent: "tenants/curfew".to_owned(),
+        scope: Some(
+            curfew_proto::revocation::v1::create_revocation_request::Scope::Tenant(
+                curfew_proto::revocation::v1::TenantScope {},
+            ),
+        ),
+        request_id: world.id(),
+        ..Default::default()
+    };
+    refused(
+        world
+            .revocations()
+            .create_revocation(by(&world.admin, revocation))
+            .await
+            .unwrap_err(),
+    );
+    let session = curfew_proto::session::v1::CreateSessionRequest {
+        parent: "tenants/curfew".to_owned(),
+        session: Some(curfew_proto::session::v1::Session {
+            subject: "tenants/curfew/subjects/admin".to_owned(),
+            ..Default::default()
+        }),
+        request_id: world.id(),
+        ..Default::default()
+    };
+    refused(
+        world
+            .sessions()
+            .create_session(by(&world.admin, session))
+            .await
+            .unwrap_err(),
+    );
+    let client = curfew_proto::admin::v1::CreateClientRequest {
+        parent: "tenants/curfew".to_owned(),
+        client_id: "ops-bot".to_owned(),
+        request_id: world.id(),
+        ..Default::default()
+    };
+    refused(
+        world
+            .clients()
+            .create_client(by(&world.admin, client))
+            .await
+            .unwrap_err(),
+    );
+    // And every method that may name it only reads, or hears reports.
+    for rule in TABLE.iter().filter(|rule| rule.in_own_tenant) {
+        let method = rule.path.rsplit('/').next().unwrap();
+        let reads = ["Get", "List", "Wait", "Watch", "Introspect", "Explain", "Report"];
+        assert!(reads.iter().any(|verb| method.starts_with(verb)), "{method}");
+    }
+}

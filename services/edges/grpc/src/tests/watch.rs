@@ -613,3 +613,23 @@ async fn subscribers_are_counted_and_too_many_are_shed() {
     // The place is free as soon as the server has noticed.
     world.watch_patiently(&Default::default()).await;
 }
+
+#[tokio::test]
+async fn a_stream_does_not_outlive_the_token_that_opened_it() {
+    let world = World::new().await;
+    let token = world.caller("follower", &["revocations.read"], &["*"]).await;
+    let mut frames = world.watch(&token, pb::WatchRevocationsRequest::default()).await;
+    Read::snapshot(&mut frames).await;
+    // It lives for ten minutes, and guards allow one of skew.
+    world.advance(12 * 60_000).await;
+    loop {
+        match next(&mut frames).await {
+            Some(Frame::Resume(resume)) => {
+                assert_eq!(resume.reason(), pb::ResumeReason::NotAllowed);
+                return;
+            }
+            Some(Frame::Heartbeat(_) | Frame::Records(_) | Frame::IssuerChanges(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -18,8 +18,8 @@ fn alice() -> SubjectId {
     SubjectId::new("alice").unwrap()
 }
 
-async fn with_issuer(world: &World) {
-    let issuer = ForeignIssuer {
+fn elsewhere() -> ForeignIssuer {
+    ForeignIssuer {
         tenant: RIVAL,
         id: FOREIGN,
         display_name: "elsewhere".into(),
@@ -33,8 +33,40 @@ async fn with_issuer(world: &World) {
         audiences: Vec::new(),
         jwks_uri: None,
         jwks: None,
+    }
+}
+
+async fn with_issuer(world: &World) {
+    world.authority.create_issuer(elsewhere(), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_foreign_entry_takes_our_own_id_our_own_addresses_or_a_life_without_end() {
+    let world = World::new().await;
+    let cases = [
+        ForeignIssuer {
+            id: RIVAL.own_issuer(),
+            ..elsewhere()
+        },
+        ForeignIssuer {
+            spellings: vec!["https://id.example/yet-to-come".into()],
+            ..elsewhere()
+        },
+        ForeignIssuer {
+            life_ms: 32 * 24 * 3_600_000,
+            ..elsewhere()
+        },
+    ];
+    for issuer in cases {
+        let refused = world.authority.create_issuer(issuer, None).await.unwrap_err();
+        assert_eq!(refused.reason, Reason::FieldInvalid, "{refused}");
+    }
+    let template = ForeignIssuer {
+        spellings: vec!["https://sts.example/{tenantid}/".into()],
+        ..elsewhere()
     };
-    world.authority.create_issuer(issuer, None).await.unwrap();
+    let refused = world.authority.create_issuer(template, None).await.unwrap_err();
+    assert_eq!(refused.reason, Reason::IssuerTemplate);
 }
 
 #[tokio::test]

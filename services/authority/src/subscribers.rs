@@ -108,6 +108,12 @@ impl Subscribers {
         self.live.store(None);
     }
 
+    pub(crate) fn seen_at(&self, name: &Arc<str>, replica: &Arc<str>) -> Option<Millis> {
+        let all = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&(name.clone(), replica.clone()))
+            .map(|progress| progress.seen_at)
+    }
+
     pub(crate) fn list(&self) -> Vec<Progress> {
         self.by_name
             .lock()
@@ -151,6 +157,15 @@ impl crate::Authority {
     /// A follower says good-bye.
     pub fn leave(&self, name: &Arc<str>, replica: &Arc<str>) {
         self.subscribers.leave(name, replica);
+    }
+
+    /// Whether this follower was heard within its lease.
+    #[must_use]
+    pub fn is_subscriber_live(&self, name: &Arc<str>, replica: &Arc<str>) -> bool {
+        let now = self.wall();
+        self.subscribers
+            .seen_at(name, replica)
+            .is_some_and(|seen| now.ms_since(seen) < self.config.lease_ms)
     }
 
     /// Everyone who reported, in order of their names.

@@ -221,15 +221,20 @@ impl RevocationService for Revocations {
         let ms = timeout.unwrap_or(WAIT_MS).min(WAIT_MAX_MS);
         let wait = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
         let journal = self.0.authority.journal();
+        let hear = async {
+            let entry = journal.wait_for(record).await;
+            if entry.revocation.tenant != tenant.id {
+                // Another tenant's id is as unheard as one that nobody ever drew.
+                std::future::pending::<()>().await;
+            }
+            entry
+        };
         let heard = tokio::select! {
-            heard = tokio::time::timeout(wait, journal.wait_for(record)) => heard.ok(),
+            heard = tokio::time::timeout(wait, hear) => heard.ok(),
             // Whoever waits asks again elsewhere: not reaching the level is an answer.
-            () = self.0.drained() => journal.get(record),
+            () = self.0.drained() => journal.get(record).filter(|entry| entry.revocation.tenant == tenant.id),
         };
         match heard {
-            Some(entry) if entry.revocation.tenant != tenant.id => {
-                Err(call.because(Of::Named, curfew_core::refusal::Reason::NotFound, request.name))
-            }
             Some(entry) => Ok(Response::new(pb::WaitRevocationResponse {
                 reached: true,
                 acknowledgement: Some(published::of_entry(&self.0, &tenant, &entry)),

@@ -70,6 +70,7 @@ pub(crate) async fn begin(call: Call, request: pb::WatchRevocationsRequest) -> R
         return Err(call.because(Of::Request, Reason::Overloaded, "too many subscribers"));
     };
     if let Some(subscriber) = subscriber {
+        progress::is_ones_own(&call, &subscriber)?;
         let caller = call.caller_id()?.clone();
         // Registered before the snapshot is copied: a heartbeat stamped later proves the whole way.
         call.shared.reports.register(&subscriber, &caller);

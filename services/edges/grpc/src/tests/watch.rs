@@ -583,6 +583,13 @@ async fn followers_register_report_are_listed_and_leave() {
         .unwrap_err();
     assert_eq!(faults(&refused), ["refusals", "positions"]);
     report.leaving = true;
+    report.report_id = world.id();
+    // A stranger speaks for nobody's guard but its own, and takes none off the list.
+    let refused = revocations
+        .report_progress(by(&stranger, report.clone()))
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&refused), "ALREADY_EXISTS");
     revocations
         .report_progress(by(&world.backend, report))
         .await

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use curfew_authority::{Progress, Subscriber};
 use curfew_core::ids::{CallerId, OperationId};
+use curfew_core::refusal::Reason;
 use curfew_core::time::Millis;
 use curfew_proto::revocation::v1 as pb;
 use prost::Message as _;
@@ -17,6 +18,7 @@ use crate::convert::{duration, timestamp};
 use crate::page::Paged;
 use crate::published::bound;
 use crate::shared::Call;
+use crate::status::Of;
 
 use super::queue::watermarks;
 
@@ -74,6 +76,22 @@ impl Reports {
         let who = (subscriber.name.clone(), subscriber.replica.clone());
         known.get(&who).map(|known| known.caller.clone())
     }
+}
+
+/// Refused where the name is another caller's, for as long as that one is heard: nobody speaks for
+/// another's guard, or takes it off the list.
+pub(super) fn is_ones_own(call: &Call, subscriber: &Subscriber) -> Result<(), Status> {
+    let owner = call.shared.reports.caller_of(subscriber);
+    let is_others = owner.is_some_and(|owner| Some(&owner) != call.caller_id().ok());
+    let authority = call.authority();
+    if is_others && authority.is_subscriber_live(&subscriber.name, &subscriber.replica) {
+        let about = format!(
+            "subscriber {} {} is another caller's",
+            subscriber.name, subscriber.replica
+        );
+        return Err(call.because(Of::Request, Reason::AlreadyExists, about));
+    }
+    Ok(())
 }
 
 /// Where a stream or a report stands.
@@ -232,6 +250,7 @@ pub(crate) fn report(
         }
     };
     let (subscriber, (from, report)) = call.done(check, subscriber.zip(from.zip(report)))?;
+    is_ones_own(call, &subscriber)?;
     let authority = call.authority();
     let config = authority.config();
     let now = authority.now().wall;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use curfew_core::follow::Frozen;
+use curfew_core::follow::{Frozen, PartitionState};
 use curfew_core::index::Entry;
 use curfew_core::place::LogPartition;
 use curfew_core::time::Millis;
@@ -33,6 +33,16 @@ impl Authority {
     /// The marks of every partition; `None` until the whole log was read once.
     #[must_use]
     pub fn snapshot(&self) -> Option<Vec<PartitionSnapshot>> {
+        self.partitions(|state| state.index.flat().entries().collect())
+    }
+
+    /// The same without the marks, for whoever has them already: it copies nothing.
+    #[must_use]
+    pub fn outline(&self) -> Option<Vec<PartitionSnapshot>> {
+        self.partitions(|_| Vec::new())
+    }
+
+    fn partitions(&self, marks: impl Fn(&PartitionState) -> Vec<Entry>) -> Option<Vec<PartitionSnapshot>> {
         self.follower
             .log()
             .all()
@@ -41,7 +51,7 @@ impl Authority {
                 Some(PartitionSnapshot {
                     partition,
                     next: state.next?,
-                    entries: state.index.flat().entries().collect(),
+                    entries: marks(&state),
                     raw: state.raw.clone(),
                     frozen: state.frozen.clone(),
                     newest_stamp: state.newest_stamp(),

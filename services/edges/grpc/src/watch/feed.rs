@@ -114,7 +114,14 @@ impl Feed {
             return Err(end(pb::ResumeReason::ReaderTooOld, 60_000, true));
         }
         let mut issuers = self.issuers();
-        let Some(snapshot) = self.shared.authority.snapshot() else {
+        let authority = &self.shared.authority;
+        // Only a cold start needs the marks, which are copied for it.
+        let copied = if from == From::Start {
+            authority.snapshot()
+        } else {
+            authority.outline()
+        };
+        let Some(snapshot) = copied else {
             return Err(end(pb::ResumeReason::NotReady, SOON_MS, true));
         };
         let (mut place, mut tail) = match from {

@@ -56,7 +56,9 @@ pub(crate) async fn timed(story: &mut Story, world: &mut World) -> Result<(), Fa
         7,
     );
     let mut taken = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 60_000_000, 3)?;
+    let bar = story.progress(TIMED);
     for n in 0..TIMED {
+        bar.inc(1);
         let session = world.sign_in(&format!("user-{n}")).await?;
         let tokens = world.issue(&session).await?;
         let (status, body) = world.call_orders(&tokens.access_token).await?;
@@ -91,6 +93,7 @@ pub(crate) async fn timed(story: &mut Story, world: &mut World) -> Result<(), Fa
             );
         }
     }
+    bar.finish_and_clear();
     let ms = |micros: u64| (Duration::from_micros(micros).as_secs_f64() * 1e5).round() / 1e2;
     let (p50, p99, max) = (
         ms(taken.value_at_quantile(0.5)),
@@ -108,9 +111,12 @@ pub(crate) async fn timed(story: &mut Story, world: &mut World) -> Result<(), Fa
 pub(crate) async fn a_thousand_sessions(story: &mut Story, world: &mut World) -> Result<(), Failure> {
     story.begin("a subject with 1,000 sessions is cut off", 2);
     let first = world.sign_in("carol").await?;
+    let bar = story.progress(u64::try_from(SESSIONS)?);
     for _ in 2..SESSIONS {
+        bar.inc(1);
         world.sign_in("carol").await?;
     }
+    bar.finish_and_clear();
     let last = world.sign_in("carol").await?;
     let (first, last) = (world.issue(&first).await?, world.issue(&last).await?);
     let request = revocation::CreateRevocationRequest {

@@ -1,5 +1,6 @@
 //! How the story is told: a line a step for people, a JSON object a step for programs.
 
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 /// The eight stages of the pipeline, as people read them.
@@ -44,6 +45,15 @@ impl Story {
     pub(crate) fn begin(&mut self, what: &str, stage: usize) {
         what.clone_into(&mut self.what);
         self.stage = stage;
+    }
+
+    /// A bar for what takes longer than a moment; only people at a terminal see it.
+    pub(crate) fn progress(&self, steps: u64) -> ProgressBar {
+        if self.json {
+            ProgressBar::hidden()
+        } else {
+            ProgressBar::new(steps)
+        }
     }
 
     /// It went as it should.

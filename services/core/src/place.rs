@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_has_as_many_partitions_as_divide_n() {
+    fn p39_a_log_has_as_many_partitions_as_divide_n() {
         assert!(LogIdentity::new([0; 16], 0).is_none());
         assert!(LogIdentity::new([0; 16], 3).is_none());
         let log = LogIdentity::new([0; 16], 8).unwrap();

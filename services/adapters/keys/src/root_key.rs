@@ -129,7 +129,11 @@ impl RootKey {
     /// Proof that one holds this key, without showing it: what the operator's commands send to their own node.
     #[must_use]
     pub fn proof(&self) -> [u8; 16] {
-        curfew_core::mac::tag16(&curfew_core::secret::MacKey::new(*self.0), "curfew/bootstrap/v1", &[])
+        curfew_core::mac::tag16(
+            &curfew_core::secret::MacKey::new(*self.0),
+            "curfew/bootstrap/v1",
+            &[],
+        )
     }
 
     pub(crate) fn sealer(&self) -> Result<Sealer, Refused> {

@@ -44,7 +44,10 @@ fn sequence_of(record: &LogRecord) -> u64 {
         LogRecord::Revocation(revocation) => revocation.sequence,
         LogRecord::SubjectState(state) => state.sequence,
         LogRecord::Directory(change) => change.sequence,
-        other @ (LogRecord::Heartbeat(_) | LogRecord::Skip(_) | LogRecord::Unknown(_) | LogRecord::Withheld) => {
+        other @ (LogRecord::Heartbeat(_)
+        | LogRecord::Skip(_)
+        | LogRecord::Unknown(_)
+        | LogRecord::Withheld) => {
             panic!("not published by a commit: {other:?}")
         }
     }

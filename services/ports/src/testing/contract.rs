@@ -152,7 +152,7 @@ pub fn check_listed(laws: &[&str], unsupported: &[(&str, &str)]) {
 /// `$factory` is called for each and gives a future of an empty [`StoreUnderTest`]. Laws that cannot
 /// run are listed with the reason. The calling crate needs `tokio` with `macros` and `rt-multi-thread`.
 ///
-/// ```ignore
+/// ```text
 /// curfew_ports::store_contract!(fresh, unsupported: {
 ///     a_clock_far_ahead_is_suspect: "the engine knows no time but its newest record's",
 /// });

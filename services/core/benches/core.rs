@@ -58,7 +58,7 @@ fn decisions(c: &mut Criterion) {
     let (mut world, token, _) = world_with_a_grant();
     world.index = LayeredIndex::from_base(marks());
     let asked = world.asking(&present(&token, "web"));
-    c.bench_function("refresh_decision", |b| {
+    c.bench_function("core/refresh_decision", |b| {
         b.iter(|| black_box(world.decide_refresh("ada", &asked, Entropy::new([3; 32]))));
     });
 }
@@ -69,14 +69,14 @@ fn codec(c: &mut Criterion) {
         return;
     };
     let text = token.encode(&ring, tenant_id()).unwrap_or_default();
-    c.bench_function("refresh_token_encode", |b| {
+    c.bench_function("core/refresh_token/encode", |b| {
         b.iter(|| token.encode(black_box(&ring), tenant_id()))
     });
-    c.bench_function("refresh_token_decode", |b| {
+    c.bench_function("core/refresh_token/decode", |b| {
         b.iter(|| RefreshToken::decode(black_box(&text), &ring, tenant_id()));
     });
     let key = MacKey::new([7; 32]);
-    c.bench_function("mac_tag", |b| {
+    c.bench_function("core/mac/tag16", |b| {
         b.iter(|| tag16(&key, "bench", &[black_box(&[1; 62])]))
     });
 }
@@ -85,15 +85,15 @@ fn index(c: &mut Criterion) {
     let (_, _, access) = world_with_a_grant();
     let index = marks();
     let of = (tenant_id(), tenant_id().own_issuer());
-    c.bench_function("index_covered_miss", |b| {
+    c.bench_function("core/index/covered_miss", |b| {
         b.iter(|| index.covered(of.0, of.1, black_box(&access)))
     });
     let mut covering = index.clone();
     covering.insert(&heard(&[("oid", "ada")]));
-    c.bench_function("index_covered_hit", |b| {
+    c.bench_function("core/index/covered_hit", |b| {
         b.iter(|| covering.covered(of.0, of.1, black_box(&access)))
     });
-    c.bench_function("index_insert", |b| {
+    c.bench_function("core/index/insert", |b| {
         let mut layered = LayeredIndex::from_base(index.clone());
         let mut n = MARKS;
         b.iter_batched(
@@ -105,7 +105,7 @@ fn index(c: &mut Criterion) {
             BatchSize::SmallInput,
         );
     });
-    c.bench_function("index_insert_while_read", |b| {
+    c.bench_function("core/index/insert_while_read", |b| {
         let mut layered = LayeredIndex::from_base(index.clone());
         let mut n = MARKS;
         b.iter(|| {

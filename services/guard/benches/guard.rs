@@ -12,7 +12,7 @@
 use std::hint::black_box;
 use std::sync::{Arc, Mutex};
 
-use criterion::{Criterion as Bench, criterion_group, criterion_main};
+use criterion::{Criterion as Bench, Throughput, criterion_group, criterion_main};
 use curfew_core::claims::JsonClaims;
 use curfew_core::ids::{Cause, GrantId, RecordId, SessionId, TenantId, TokenId};
 use curfew_core::index::Index;
@@ -106,18 +106,15 @@ fn resident_bytes() -> u64 {
         * 1_024
 }
 
-fn index() -> Index {
+/// The index, and the bytes of resident memory that one mark of it costs.
+fn index() -> (Index, u64) {
     let before = resident_bytes();
     let mut index = Index::default();
     for n in 0..MARKS {
         index.insert(&mark(n));
     }
     let per_mark = resident_bytes().saturating_sub(before) / MARKS;
-    println!(
-        "index: {} marks, {per_mark} bytes of resident memory each",
-        index.len()
-    );
-    index
+    (index, per_mark)
 }
 
 fn claims() -> Value {
@@ -169,11 +166,15 @@ fn guard(index: Index, signatures_max: usize) -> (Guard, Feed, String) {
 }
 
 fn checks(bench: &mut Bench) {
-    let index = index();
+    let (index, per_mark) = index();
+    let mut memory = bench.benchmark_group("core/index");
+    memory.throughput(Throughput::Bytes(per_mark));
+    memory.bench_function("bytes_per_entry", |b| b.iter(|| black_box(&index).len()));
+    memory.finish();
     let claims = claims();
     let members: &Map<String, Value> = claims.as_object().expect("an object");
     let token = JsonClaims::own(members, Some("k1")).expect("claims");
-    bench.bench_function("deny check, index only, 100,000 marks of four shapes", |b| {
+    bench.bench_function("guard/deny_check/100,000 marks of four shapes", |b| {
         b.iter(|| {
             index
                 .covered(tenant(), tenant().own_issuer(), black_box(&token))
@@ -183,11 +184,11 @@ fn checks(bench: &mut Bench) {
     });
     let (seen, feed, text) = guard(index.clone(), 1_024);
     let route = Requirements::scope("read");
-    bench.bench_function("whole check of a token seen before", |b| {
+    bench.bench_function("guard/check_seen", |b| {
         b.iter(|| seen.check(black_box(text.as_str()), &route).expect("admitted"));
     });
     let next = Mutex::new(1);
-    bench.bench_function("apply one record of the tail", |b| {
+    bench.bench_function("guard/apply_record", |b| {
         b.iter(|| {
             let mut next = next.lock().expect("alone");
             let record = LogRecord::Revocation(Arc::new(mark(MARKS + *next)));
@@ -203,7 +204,7 @@ fn checks(bench: &mut Bench) {
         });
     });
     let (unseen, _feed, text) = guard(index, 0);
-    bench.bench_function("whole check of a token never seen (ES256)", |b| {
+    bench.bench_function("guard/check_unseen/ES256", |b| {
         b.iter(|| unseen.check(black_box(text.as_str()), &route).expect("admitted"));
     });
 }

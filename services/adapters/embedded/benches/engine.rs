@@ -68,7 +68,7 @@ fn engine(c: &mut Criterion) {
         .unwrap()
         .clone();
 
-    let mut group = c.benchmark_group("commit");
+    let mut group = c.benchmark_group("embedded/commit");
     group
         .measurement_time(Duration::from_secs(3))
         .warm_up_time(Duration::from_millis(500))
@@ -103,7 +103,7 @@ fn engine(c: &mut Criterion) {
 
     let five: Vec<Key> = records.iter().take(4).map(|(key, _)| key.clone()).collect();
     let keys = [five.as_slice(), &[row.0]].concat();
-    c.bench_function("read of five keys", |bencher| {
+    c.bench_function("embedded/read/5 keys", |bencher| {
         bencher.iter(|| {
             runtime
                 .block_on(engine.read(Partition::DIRECTORY, black_box(&keys)))

@@ -12,6 +12,7 @@ mod node;
 mod seeds;
 mod serve;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -36,6 +37,8 @@ fn telemetry(cli: &cli::Cli) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Colours are for people: a file or a pipe gets none.
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
 }

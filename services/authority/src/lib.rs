@@ -32,7 +32,6 @@ mod refresh_tokens;
 mod relay;
 mod revoke_token;
 mod ring;
-mod secrets;
 mod seeds;
 mod seen;
 mod snapshot;

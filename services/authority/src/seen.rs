@@ -46,11 +46,6 @@ impl Seen {
         }
     }
 
-    /// The record under this key, of whatever kind.
-    pub(crate) fn any(&self, key: &Key) -> Option<&Record> {
-        self.record(key)
-    }
-
     fn record(&self, key: &Key) -> Option<&Record> {
         self.values.get(key)?.as_ref().map(|versioned| &versioned.record)
     }

@@ -21,7 +21,7 @@ use curfew_ports::log::{Log, LogError, TailFrom};
 use curfew_ports::store::{CommitOutcome, Store};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restart_keeps_what_was_committed_and_who_we_are() {
+async fn q25_a_restart_keeps_what_was_committed_and_who_we_are() {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().join("curfew");
     let engine = Embedded::open(&dir, options(still())).unwrap();

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sealed_opens_for_its_purpose_alone() {
+    fn p17_what_is_sealed_opens_for_its_purpose_alone() {
         let sealer = Sealer::new(&[7; 32]).unwrap();
         let sealed = sealer.seal(b"a", Zeroizing::new(b"secret".to_vec())).unwrap();
         assert_eq!(sealed.len(), 1 + 12 + 6 + 16);

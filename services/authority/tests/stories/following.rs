@@ -15,7 +15,7 @@ fn knows(authority: &Authority, partition: Partition) -> usize {
 }
 
 #[tokio::test]
-async fn copies_redelivery_and_any_order_of_partitions_give_the_same_index() {
+async fn p22_p44_copies_redelivery_and_any_order_of_partitions_give_the_same_index() {
     let world = World::new().await;
     let mut partitions = Vec::new();
     for n in 0..8 {

@@ -302,7 +302,7 @@ fn instants_are_numbers_from_zero_on_and_nothing_else() {
 }
 
 #[test]
-fn the_claims_of_its_kind_must_be_there_and_be_texts() {
+fn p4_the_claims_of_its_kind_must_be_there_and_be_texts() {
     let bench = Bench::new();
     for name in [
         "sub",

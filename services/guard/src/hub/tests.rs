@@ -122,7 +122,7 @@ impl Script {
 }
 
 #[test]
-fn a_cold_start_is_ready_only_after_snapshot_tail_and_a_later_heartbeat() {
+fn p37_a_cold_start_is_ready_only_after_snapshot_tail_and_a_later_heartbeat() {
     let mut script = Script::new();
     script.session.start();
     let revoked = revocation("sid", &sid(2).to_string());

@@ -30,7 +30,7 @@ fn a_partition_is_fresh_for_less_than_x() {
 }
 
 #[test]
-fn a_token_is_judged_by_its_own_partition_alone() {
+fn p19_a_token_is_judged_by_its_own_partition_alone() {
     let bench = Bench::new();
     bench.clock.advance(BOUND_MS);
     let others = LOG.all().filter(|partition| *partition != home());

@@ -126,7 +126,7 @@ fn a_claim_that_a_living_mark_names_and_that_cannot_be_compared_is_refused_by_na
 }
 
 #[test]
-fn too_many_look_ups_are_refused_by_name() {
+fn q26_too_many_look_ups_are_refused_by_name() {
     let bench = Bench::new();
     let mut pair = revocation("groups", "g");
     pair.all_of = vec![Criterion::new("groups", "g"), Criterion::new("wids", "w")];

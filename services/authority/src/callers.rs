@@ -6,18 +6,18 @@
 use std::sync::Arc;
 
 use curfew_core::claims::JsonClaims;
+use curfew_core::decide::mint;
 use curfew_core::directory::{Role, TenantScope};
 use curfew_core::ids::{CallerId, SubjectId, TenantId};
-use curfew_core::refusal::{Reason, Refusal, RevokedBy, Stage};
+use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::stored::Key;
 use curfew_core::subject::Gate;
 use subtle::ConstantTimeEq as _;
 
-use crate::answer::{Answer, store_unavailable};
+use crate::answer::Answer;
 use crate::client_auth::secret_matches;
 use crate::directory::{Loaded, OWN_RESOURCE};
 use crate::node::Authority;
-use crate::seen::Seen;
 use crate::verify::Authentic;
 
 /// What a caller sent to prove itself.
@@ -152,7 +152,6 @@ impl Authority {
             .and_then(|id| id.parse().ok())
             .ok_or_else(|| refuse(Reason::ClaimMissing).about("client_id"))?;
         let tenant = token.tenant.id;
-        let issuer = tenant.own_issuer();
         let claims = JsonClaims::own(token.jws.claims(), Some(&token.kid))
             .map_err(|error| refuse(Reason::ClaimMalformed).about(error.to_string()))?;
         let subject: SubjectId = id.as_str().parse().map_err(|_| refuse(Reason::CallerUnknown))?;
@@ -170,34 +169,17 @@ impl Authority {
             let gate = gate.filter(|gate| gate.subject == subject && gate.tenant == tenant);
             Some(gate.ok_or_else(|| refuse(Reason::CallerUnknown))?)
         };
-        let malformed =
-            |error: curfew_core::claims::Malformed| refuse(Reason::ClaimMalformed).about(error.to_string());
-        let gate_index = gate.as_deref().map(Gate::index).unwrap_or_default();
-        let by_gate = gate_index.covered(tenant, issuer, &claims).map_err(malformed)?;
-        let by_directory = loaded
-            .view
-            .wide_index
-            .covered(tenant, issuer, &claims)
-            .map_err(malformed)?;
-        let by_log = match &state {
-            Some(state) => state.index.covered(tenant, issuer, &claims).map_err(malformed)?,
-            None => None,
-        };
-        match by_gate.or(by_directory).or(by_log) {
-            Some(covering) => Err(refuse(Reason::TokenRevoked).by(RevokedBy::of(covering.winner))),
+        let wide = &loaded.view.wide_index;
+        let own = state.as_ref().map(|state| &state.index);
+        match mint::covered_by(tenant, gate.as_deref(), wide, own, &claims, Stage::Request)? {
+            Some((by, _)) => Err(refuse(Reason::TokenRevoked).by(by)),
             None if gate.is_some_and(|gate| gate.is_disabled()) => Err(refuse(Reason::SubjectDisabled)),
             None => Ok(id),
         }
     }
 
     async fn gate_of(&self, key: curfew_core::ids::SubjectKey) -> Answer<Option<Arc<Gate>>> {
-        let keys = [Key::Gate(key)];
-        let view = self
-            .parts
-            .store
-            .read(key.partition(), &keys)
-            .await
-            .map_err(store_unavailable)?;
-        Ok(Seen::new(&keys, view).gate(key))
+        let seen = self.see(key.partition(), &[Key::Gate(key)]).await?;
+        Ok(seen.gate(key))
     }
 }

@@ -3,10 +3,9 @@
 use curfew_core::ids::{SessionId, TenantId};
 use curfew_core::stored::Key;
 
-use crate::answer::{Answer, store_unavailable};
+use crate::answer::Answer;
 use crate::create_revocation::Target;
 use crate::node::Authority;
-use crate::seen::Seen;
 
 /// What a revocation would end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -41,13 +40,8 @@ impl Authority {
                 let loaded = self.fresh_directory().await?;
                 let key = loaded.ring.subject_key(tenant, subject)?;
                 let keys = [Key::Ledger(key)];
-                let view = self
-                    .parts
-                    .store
-                    .read(key.partition(), &keys)
-                    .await
-                    .map_err(store_unavailable)?;
-                let ledger = Seen::new(&keys, view).ledger(key);
+                let seen = self.see(key.partition(), &keys).await?;
+                let ledger = seen.ledger(key);
                 let sids: Vec<SessionId> = ledger
                     .iter()
                     .flat_map(|ledger| ledger.sessions.iter().map(|entry| entry.sid))

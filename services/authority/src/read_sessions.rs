@@ -12,10 +12,9 @@ use curfew_core::session::Row;
 use curfew_core::stored::{Decision, Key};
 use curfew_core::subject::Gate;
 
-use crate::answer::{Answer, store_unavailable};
+use crate::answer::Answer;
 use crate::node::Authority;
 use crate::page::PageScope;
-use crate::seen::Seen;
 use crate::transact::Ask;
 
 /// Sessions of one page when the caller names no size.
@@ -59,13 +58,8 @@ impl Authority {
     /// One session's row, of this tenant.
     pub(crate) async fn row(&self, tenant: TenantId, sid: SessionId) -> Answer<Arc<Row>> {
         let keys = [Key::Session(sid)];
-        let view = self
-            .parts
-            .store
-            .read(sid.partition(), &keys)
-            .await
-            .map_err(store_unavailable)?;
-        let row = Seen::new(&keys, view).row(sid);
+        let seen = self.see(sid.partition(), &keys).await?;
+        let row = seen.row(sid);
         row.filter(|row| row.tenant == tenant)
             .ok_or_else(|| Refusal::new(Stage::Request, Reason::SessionUnknown).about(sid.to_string()))
     }
@@ -144,13 +138,8 @@ impl Authority {
         };
         let key = loaded.ring.subject_key(tenant, subject)?;
         let keys = [Key::Ledger(key)];
-        let view = self
-            .parts
-            .store
-            .read(key.partition(), &keys)
-            .await
-            .map_err(store_unavailable)?;
-        let Some(ledger) = Seen::new(&keys, view)
+        let seen = self.see(key.partition(), &keys).await?;
+        let Some(ledger) = seen
             .ledger(key)
             .filter(|l| l.subject == *subject && l.tenant == tenant)
         else {

@@ -10,7 +10,6 @@ use curfew_ports::store::{Commit, CommitOutcome};
 
 use crate::answer::{Answer, store_unavailable};
 use crate::node::Authority;
-use crate::seen::Seen;
 
 /// Younger entries are their handler's business, ms.
 const LEAVE_ALONE_MS: i64 = 5_000;
@@ -80,8 +79,7 @@ impl Authority {
             }))
         };
         let keys = [Key::Partition];
-        let view = self.parts.store.read(partition, &keys).await;
-        let seen = Seen::new(&keys, view.map_err(store_unavailable)?);
+        let seen = self.see(partition, &keys).await?;
         if !seen
             .partition()
             .is_some_and(|record| record.incarnation == seen.incarnation)

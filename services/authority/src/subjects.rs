@@ -8,11 +8,10 @@ use curfew_core::refusal::Stage;
 use curfew_core::stored::{Decision, Key};
 use curfew_core::time::Millis;
 
-use crate::answer::{Answer, Published, store_unavailable};
+use crate::answer::{Answer, Published};
 use crate::create_session::map;
 use crate::node::Authority;
 use crate::operation::Remembered;
-use crate::seen::Seen;
 use crate::transact::Ask;
 
 /// What a change of state did.
@@ -103,13 +102,7 @@ impl Authority {
     pub async fn get_subject(&self, tenant: TenantId, subject: &SubjectId) -> Answer<Option<SubjectView>> {
         let key = self.fresh_directory().await?.ring.subject_key(tenant, subject)?;
         let keys = [Key::Gate(key), Key::Ledger(key)];
-        let view = self
-            .parts
-            .store
-            .read(key.partition(), &keys)
-            .await
-            .map_err(store_unavailable)?;
-        let seen = Seen::new(&keys, view);
+        let seen = self.see(key.partition(), &keys).await?;
         Ok(seen
             .gate(key)
             .filter(|gate| gate.subject == *subject && gate.tenant == tenant)

@@ -139,6 +139,12 @@ impl Authority {
         Ok(decision.outcome)
     }
 
+    /// One read of one partition: one round trip.
+    pub(crate) async fn see(&self, partition: Partition, keys: &[Key]) -> Answer<Seen> {
+        let view = self.parts.store.read(partition, keys).await;
+        Ok(Seen::new(keys, view.map_err(store_unavailable)?))
+    }
+
     /// One read and one decision.
     async fn look<T>(
         &self,
@@ -148,8 +154,7 @@ impl Authority {
     ) -> Answer<(Arc<Loaded>, Seen, Millis, Decision<Verdict<T>>)> {
         let loaded = self.fresh_directory().await?;
         let before = self.wall();
-        let read = self.parts.store.read(ask.partition, keys).await;
-        let seen = Seen::new(keys, read.map_err(store_unavailable)?);
+        let seen = self.see(ask.partition, keys).await?;
         let now = self.wall();
         // The store's clock was read in between; a slow read is no wrong clock.
         if before.ms_since(seen.store_time) > DELTA_MS || seen.store_time.ms_since(now) > DELTA_MS {

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::access_token::{AccessToken, Authority, IdToken};
-use crate::claims::Claims;
+use crate::claims::{Claims, Malformed};
 use crate::decide::{Context, Halt};
 use crate::directory::{Client, DirectoryView, ORDINARY_LIFE_MS, Resource, UNDECLARED_LIFE_MAX_MS};
-use crate::ids::{GrantId, Scope, TokenId};
-use crate::index::Covering;
+use crate::ids::{GrantId, Scope, TenantId, TokenId};
+use crate::index::{Covering, Index, LayeredIndex};
 use crate::mac::Entropy;
 use crate::refusal::{Reason, Refusal, RevokedBy, Stage};
 use crate::session::{Grant, Proof, Row};
@@ -51,31 +51,32 @@ pub fn coverage(
     token: &impl Claims,
     stage: Stage,
 ) -> Result<Option<(RevokedBy, Option<Millis>)>, Refusal> {
-    let tenant = context.tenant.id;
+    let wide = &context.directory.wide_index;
+    covered_by(context.tenant.id, gate, wide, context.index, token, stage)
+}
+
+/// The same for a token that no transaction mints: a caller's own.
+pub fn covered_by(
+    tenant: TenantId,
+    gate: Option<&Gate>,
+    wide: &Index,
+    own: Option<&LayeredIndex>,
+    token: &impl Claims,
+    stage: Stage,
+) -> Result<Option<(RevokedBy, Option<Millis>)>, Refusal> {
     let issuer = tenant.own_issuer();
-    let malformed = |error: crate::claims::Malformed| {
-        Refusal::new(stage, Reason::ClaimMalformed).about(error.to_string())
+    let found = |covered: Result<Option<Covering<'_>>, Malformed>| match covered {
+        Ok(covering) => Ok(covering.map(|it| (RevokedBy::of(it.winner), it.before))),
+        Err(error) => Err(Refusal::new(stage, Reason::ClaimMalformed).about(error.to_string())),
     };
-    let found = |covering: Covering<'_>| (RevokedBy::of(covering.winner), covering.before);
     let gate_index = gate.map(Gate::index).unwrap_or_default();
-    if let Some(covering) = gate_index.covered(tenant, issuer, token).map_err(malformed)? {
-        return Ok(Some(found(covering)));
+    if let Some(by) = found(gate_index.covered(tenant, issuer, token))? {
+        return Ok(Some(by));
     }
-    if let Some(covering) = context
-        .directory
-        .wide_index
-        .covered(tenant, issuer, token)
-        .map_err(malformed)?
-    {
-        return Ok(Some(found(covering)));
+    if let Some(by) = found(wide.covered(tenant, issuer, token))? {
+        return Ok(Some(by));
     }
-    match context.index {
-        Some(index) => Ok(index
-            .covered(tenant, issuer, token)
-            .map_err(malformed)?
-            .map(found)),
-        None => Ok(None),
-    }
+    own.map_or(Ok(None), |own| found(own.covered(tenant, issuer, token)))
 }
 
 /// What may not be minted yet, for something new: a cut-off that lies ahead is waited for.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use curfew_authority::{Level, operation_of};
+use curfew_core::decide::Motive;
 use curfew_core::ids::{Cause, OperationId, Scope};
 use curfew_core::record::{Initiator, OperationRef};
 use curfew_core::session::{CLAIMS_BYTES_MAX, KeyBinding};
@@ -48,6 +49,25 @@ impl Check {
             Some(parsed) if self.faults.is_empty() => Ok(parsed),
             Some(_) | None => Err(self.faults),
         }
+    }
+
+    /// Why something ends, who began it, and the caller's own marks; a word that is absent has its default.
+    pub(crate) fn motive(
+        &mut self,
+        operation: Option<OperationRef>,
+        (cause, cause_absent): (&str, &str),
+        (initiator, initiator_absent): (i32, Initiator),
+        correlation_id: &str,
+    ) -> Option<Motive> {
+        let cause = self.cause(cause, cause_absent);
+        let initiator = self.initiator(initiator, initiator_absent);
+        let correlation_id = self.correlation(correlation_id);
+        Some(Motive {
+            cause: cause?,
+            initiator: initiator?,
+            operation,
+            correlation_id,
+        })
     }
 
     /// A field that this release does not know what to do with.

@@ -7,7 +7,6 @@ mod list;
 use std::sync::Arc;
 
 use curfew_authority::{CreateSessionRequest, EndAnswer};
-use curfew_core::decide::Motive;
 use curfew_core::decide::end::Ended;
 use curfew_core::directory::Tenant;
 use curfew_core::mac::sha256;
@@ -202,16 +201,13 @@ impl SessionService for Sessions {
         let place = call.place(&mut check, "name", &request.name)?;
         let operation = check.operation(&request.request_id, "EndSession", &request);
         let sid = place.session(&mut check, "name", &request.name);
-        let cause = check.cause(&request.cause, "sign_out");
-        let initiator = check.initiator(request.initiator, Initiator::User);
-        let level = check.level("ack_level", request.ack_level);
-        let correlation_id = check.correlation(&request.correlation_id);
-        let motive = cause.zip(initiator).map(|(cause, initiator)| Motive {
-            cause,
-            initiator,
+        let motive = check.motive(
             operation,
-            correlation_id,
-        });
+            (&request.cause, "sign_out"),
+            (request.initiator, Initiator::User),
+            &request.correlation_id,
+        );
+        let level = check.level("ack_level", request.ack_level);
         let ((tenant, sid), (motive, level)) =
             call.done(check, place.tenant().zip(sid).zip(motive.zip(level)))?;
         call.level(level)?;
@@ -250,16 +246,13 @@ impl SessionService for Sessions {
         let place = call.place(&mut check, "name", &request.name)?;
         let operation = check.operation(&request.request_id, "EndGrant", &request);
         let grant = place.grant(&mut check, "name", &request.name);
-        let cause = check.cause(&request.cause, "grant_ended");
-        let initiator = check.initiator(request.initiator, Initiator::User);
-        let level = check.level("ack_level", request.ack_level);
-        let correlation_id = check.correlation(&request.correlation_id);
-        let motive = cause.zip(initiator).map(|(cause, initiator)| Motive {
-            cause,
-            initiator,
+        let motive = check.motive(
             operation,
-            correlation_id,
-        });
+            (&request.cause, "grant_ended"),
+            (request.initiator, Initiator::User),
+            &request.correlation_id,
+        );
+        let level = check.level("ack_level", request.ack_level);
         let ((tenant, (sid, gid)), (motive, level)) =
             call.done(check, place.tenant().zip(grant).zip(motive.zip(level)))?;
         call.level(level)?;

@@ -102,16 +102,13 @@ impl SubjectService for Subjects {
         let place = call.place(&mut check, "name", &request.name)?;
         let operation = check.operation(&request.request_id, "DisableSubject", &request);
         let subject: Option<SubjectId> = place.id(&mut check, "name", &request.name, "subjects");
-        let cause = check.cause(&request.cause, "disabled");
-        let initiator = check.initiator(request.initiator, Initiator::Admin);
-        let level = check.level("ack_level", request.ack_level);
-        let correlation_id = check.correlation(&request.correlation_id);
-        let motive = cause.zip(initiator).map(|(cause, initiator)| Motive {
-            cause,
-            initiator,
+        let motive = check.motive(
             operation,
-            correlation_id,
-        });
+            (&request.cause, "disabled"),
+            (request.initiator, Initiator::Admin),
+            &request.correlation_id,
+        );
+        let level = check.level("ack_level", request.ack_level);
         let parsed = place.tenant().zip(subject).zip(motive.zip(level));
         let ((tenant, subject), (motive, level)) = call.done(check, parsed)?;
         call.level(level)?;

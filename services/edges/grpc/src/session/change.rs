@@ -1,7 +1,7 @@
 //! Changes of a living session: update, step-up, the end of all others.
 
 use curfew_authority::UpdateSessionRequest;
-use curfew_core::decide::{Motive, update as decide};
+use curfew_core::decide::update as decide;
 use curfew_core::record::Initiator;
 use curfew_core::session::{CLAIMS_BYTES_MAX, Device, Proof};
 use curfew_proto::session::v1 as pb;
@@ -213,16 +213,13 @@ pub(super) async fn end_others(
     let operation = check.operation(&request.request_id, "EndOtherSessions", &request);
     let sid = place.session(&mut check, "name", &request.name);
     check.unsupported("except", !request.except.is_empty());
-    let cause = check.cause(&request.cause, "sign_out_elsewhere");
-    let initiator = check.initiator(request.initiator, Initiator::User);
-    let level = check.level("ack_level", request.ack_level);
-    let correlation_id = check.correlation(&request.correlation_id);
-    let motive = cause.zip(initiator).map(|(cause, initiator)| Motive {
-        cause,
-        initiator,
+    let motive = check.motive(
         operation,
-        correlation_id,
-    });
+        (&request.cause, "sign_out_elsewhere"),
+        (request.initiator, Initiator::User),
+        &request.correlation_id,
+    );
+    let level = check.level("ack_level", request.ack_level);
     let parsed = place.tenant().zip(sid).zip(motive.zip(level));
     let ((tenant, sid), (motive, level)) = call.done(check, parsed)?;
     call.level(level)?;

@@ -48,6 +48,7 @@ const TABLE: &[(&str, MayUse)] = &[
         "services/authority",
         MayUse::Only(&["curfew-ports", "curfew-core", "curfew-jose"]),
     ),
+    ("services/transport", MayUse::Only(&[])),
     ("services/adapters", ADAPTER),
     (
         "services/edges/grpc",

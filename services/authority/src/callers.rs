@@ -1,4 +1,5 @@
-//! Who calls, and what they may do. Callers prove themselves by Curfew's own app-only tokens.
+//! Who calls, and what they may do. Callers prove themselves by Curfew's own app-only tokens, or by a
+//! certificate that the transport verified.
 //!
 //! **Invariant:** a caller is judged by its record in the directory on every call, token or not: a removed
 //! role is gone within the age of the directory view, whatever the tail says (P40).
@@ -12,6 +13,7 @@ use curfew_core::ids::{CallerId, SubjectId, TenantId};
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::stored::Key;
 use curfew_core::subject::Gate;
+use curfew_core::time::Millis;
 use subtle::ConstantTimeEq as _;
 
 use crate::answer::Answer;
@@ -32,6 +34,13 @@ pub enum Credentials {
         /// Its secret.
         secret: String,
     },
+    /// A certificate whose key the peer proved to hold, of an authority that this node trusts.
+    Certificate {
+        /// Its names, each with its kind: `dns:`, `uri:`, `email:`, `x5t:`.
+        names: Arc<[String]>,
+        /// When it ends.
+        until: Millis,
+    },
     /// Proof of the root key: good for making the first admin, and for nothing else.
     RootKey([u8; 16]),
 }
@@ -41,6 +50,7 @@ impl std::fmt::Debug for Credentials {
         match self {
             Self::Bearer(_) => f.write_str("Bearer(..)"),
             Self::Secret { id, .. } => write!(f, "Secret({id}, ..)"),
+            Self::Certificate { names, .. } => f.debug_tuple("Certificate").field(names).finish(),
             Self::RootKey(_) => f.write_str("RootKey(..)"),
         }
     }
@@ -104,6 +114,9 @@ impl Authority {
                 let authentic = self.read_own(&loaded, token, Stage::Request)?;
                 self.judge_caller_token(&loaded, &authentic).await?
             }
+            Credentials::Certificate { names, until } => self
+                .judge_certificate(&loaded, names, *until)
+                .map_err(|why| unknown().about(why))?,
             Credentials::RootKey(_) => return Err(unknown()),
         };
         let caller = loaded.view.callers.get(&id).ok_or_else(unknown)?;
@@ -112,7 +125,7 @@ impl Authority {
         }
         // A secret opens nothing but the door to a token.
         let roles = match credentials {
-            Credentials::Bearer(_) => caller.roles.clone(),
+            Credentials::Bearer(_) | Credentials::Certificate { .. } => caller.roles.clone(),
             Credentials::Secret { .. } | Credentials::RootKey(_) => Vec::new(),
         };
         Ok(Identity {
@@ -127,8 +140,30 @@ impl Authority {
     pub fn holds_root_key(expected: &[u8; 16], credentials: &Credentials) -> bool {
         match credentials {
             Credentials::RootKey(proof) => proof.ct_eq(expected).into(),
-            Credentials::Bearer(_) | Credentials::Secret { .. } => false,
+            Credentials::Bearer(_) | Credentials::Secret { .. } | Credentials::Certificate { .. } => false,
         }
+    }
+
+    /// The caller that a certificate means; `Err`: why it means none.
+    fn judge_certificate(
+        &self,
+        loaded: &Loaded,
+        names: &[String],
+        until: Millis,
+    ) -> Result<CallerId, &'static str> {
+        // The handshake proved it alive; a connection lives longer than a certificate may.
+        if until < self.wall() {
+            return Err("the certificate has expired");
+        }
+        let known = &loaded.view.callers_by_certificate;
+        let mut meant = names.iter().filter_map(|name| known.get(name.as_str()));
+        let id = meant
+            .next()
+            .ok_or("no caller is registered for this certificate")?;
+        if meant.any(|other| other != id) {
+            return Err("the certificate means two callers");
+        }
+        Ok(id.clone())
     }
 
     async fn judge_caller_token(&self, loaded: &Loaded, token: &Authentic) -> Answer<CallerId> {

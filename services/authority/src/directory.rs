@@ -224,6 +224,12 @@ impl Authority {
         for mark in view.wide_marks.values() {
             view.wide_index.insert(&mark.record);
         }
+        for caller in view.callers.values() {
+            for name in &caller.certificate_names {
+                view.callers_by_certificate
+                    .insert(name.clone(), caller.id.clone());
+            }
+        }
         project_callers(&mut view);
         Ok(view)
     }

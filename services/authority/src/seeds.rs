@@ -134,8 +134,16 @@ impl Authority {
     /// Creates a caller.
     pub async fn create_caller(&self, caller: Caller, operation: Option<OperationRef>) -> Answer<()> {
         let system = self.system_tenant().await?;
+        let names = caller.certificate_names.clone();
         let record = (Key::Caller(caller.id.clone()), Record::Caller(Arc::new(caller)));
-        self.create(AskTenant::Given(system), vec![record], operation, unclaimed)
+        // One certificate means one caller.
+        let taken = move |view: &DirectoryView| {
+            let name = names
+                .iter()
+                .find(|name| view.callers_by_certificate.contains_key(*name))?;
+            Some(format!("another caller has the certificate name {name}"))
+        };
+        self.create(AskTenant::Given(system), vec![record], operation, taken)
             .await
     }
 

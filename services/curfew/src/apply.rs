@@ -6,8 +6,9 @@ use curfew_proto::admin::v1 as admin;
 use tonic::{Code, Status};
 
 use crate::bootstrap::attach;
-use crate::cli::{CallerArgs, DataArgs, Failure};
+use crate::cli::{CallerArgs, Failure};
 use crate::client::{Calls, Credential, connect, request_id, token_of};
+use crate::config::{self, ConfigArgs};
 use crate::seeds::Seeds;
 
 /// What became of one record.
@@ -24,12 +25,12 @@ pub(crate) struct Applied {
 
 pub(crate) async fn run(
     file: &Path,
-    data: &DataArgs,
+    node: &ConfigArgs,
     caller: &CallerArgs,
     json: bool,
 ) -> Result<(), Failure> {
     let seeds = Seeds::read(file)?;
-    let (node, address) = attach(data).await?;
+    let (node, address) = attach(config::load(node, &[])?).await?;
     let applied = async {
         let credential = token_of(&address, &caller.caller, &caller.secret).await?;
         apply(&seeds, &address, credential).await

@@ -3,17 +3,19 @@
 //! Works beside a running node (over its socket, proved by the root key of the data directory) and
 //! without one (on the data itself).
 
-use std::path::Path;
-
 use curfew_proto::admin::v1 as admin;
 
-use crate::cli::{DataArgs, Failure, HTTP_DEFAULT};
+use crate::cli::Failure;
 use crate::client::{Credential, connect, request_id};
-use crate::node::{Node, Settings, address_of, root_key};
+use crate::config::{self, Config, ConfigArgs};
+use crate::node::{Node, address_of};
 
-pub(crate) async fn run(data: &DataArgs, json: bool) -> Result<(), Failure> {
-    let (node, address) = attach(data).await?;
-    let made = first_admin(&address, operator(&data.data)?).await;
+pub(crate) async fn run(node: &ConfigArgs, json: bool) -> Result<(), Failure> {
+    let config = config::load(node, &[])?;
+    let root_key = config.root_key.clone();
+    let (node, address) = attach(config).await?;
+    // Only now: a directory that is new has its key from the node.
+    let made = async { first_admin(&address, Credential::root(root_key.key()?.proof())?).await }.await;
     if let Some(node) = node {
         node.stop().await;
     }
@@ -35,29 +37,16 @@ pub(crate) async fn run(data: &DataArgs, json: bool) -> Result<(), Failure> {
 }
 
 /// The running node of the data directory, or one that is started for this command.
-pub(crate) async fn attach(data: &DataArgs) -> Result<(Option<Node>, String), Failure> {
-    // What is made now keeps its issuer, so it must not be called after a port of this moment.
-    let base_url = data
-        .base_url
-        .clone()
-        .unwrap_or_else(|| format!("http://{HTTP_DEFAULT}"));
-    let settings = Settings {
-        base_url: Some(base_url),
-        ..Settings::on_free_ports(&data.data)
-    };
-    match Node::start(settings).await {
+pub(crate) async fn attach(config: Config) -> Result<(Option<Node>, String), Failure> {
+    let data = config.data.clone();
+    match Node::start(config.on_free_ports(), false).await {
         Ok(node) => {
-            let address = node.grpc.to_string();
+            let address = node.operator.to_string();
             Ok((Some(node), address))
         }
-        Err(error) if crate::node::is_in_use(&*error) => Ok((None, address_of(&data.data)?)),
+        Err(error) if crate::node::is_in_use(&*error) => Ok((None, address_of(&data)?)),
         Err(error) => Err(error),
     }
-}
-
-/// The credential of whoever holds the data directory.
-pub(crate) fn operator(data: &Path) -> Result<Credential, Failure> {
-    Credential::root(root_key(data)?.proof())
 }
 
 /// The first admin and its secret; no secret: there was one already.

@@ -1,15 +1,12 @@
 //! The command line: what can be asked, and how it ends.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::{self, ConfigArgs, ConfigCommand};
 use crate::{apply, bootstrap, demo, serve};
-
-/// Where a node listens for HTTP, and so what its issuers are called, where nothing else is said.
-pub(crate) const HTTP_DEFAULT: &str = "127.0.0.1:7480";
 
 /// Whatever goes wrong below the command line.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -35,35 +32,26 @@ enum Command {
     /// Make the first administrator, if there is none, and print its secret once.
     Bootstrap {
         #[command(flatten)]
-        data: DataArgs,
+        node: ConfigArgs,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
+    /// Judge or show what a node is told.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Create what a file names, where it is not there yet; nothing is overwritten.
     Apply {
         /// The file (TOML).
         file: PathBuf,
         #[command(flatten)]
-        data: DataArgs,
+        node: ConfigArgs,
         #[command(flatten)]
         caller: CallerArgs,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-}
-
-/// Where a node keeps its data.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct DataArgs {
-    /// The data directory; made 0700, its keys 0600.
-    #[arg(long, env = "CURFEW_DATA", default_value = "./curfew-data")]
-    pub(crate) data: PathBuf,
-    /// The base address of the issuers that are made, a tenant's is `{base}/{name}`; it stays with
-    /// them. By default the HTTP address.
-    #[arg(long, env = "CURFEW_BASE_URL")]
-    pub(crate) base_url: Option<String>,
 }
 
 /// Who asks: a caller with the role `admin`.
@@ -92,18 +80,18 @@ impl std::fmt::Debug for CallerArgs {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ServeArgs {
     #[command(flatten)]
-    pub(crate) data: DataArgs,
-    /// The gRPC address; plain text, so loopback only.
-    #[arg(long, env = "CURFEW_GRPC", default_value = "127.0.0.1:7400")]
-    pub(crate) grpc: SocketAddr,
-    /// The HTTP address (keys, metadata, health, error catalogue); plain text, so loopback only.
-    #[arg(long, env = "CURFEW_HTTP", default_value = HTTP_DEFAULT)]
-    pub(crate) http: SocketAddr,
-    /// The algorithm of new signing keys.
-    #[arg(long, env = "CURFEW_SIGNING_ALGORITHM", default_value = "ES256", value_parser = ["ES256", "EdDSA"])]
-    pub(crate) signing_algorithm: String,
+    pub(crate) node: ConfigArgs,
+    /// The gRPC address (`grpc.listen`).
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) grpc: Option<String>,
+    /// The HTTP address: keys, metadata, health, error catalogue (`http.listen`).
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) http: Option<String>,
+    /// The algorithm of new signing keys (`keys.signing_algorithm`).
+    #[arg(long, value_name = "ALGORITHM")]
+    pub(crate) signing_algorithm: Option<String>,
     /// At the first start, make the first administrator and create what this file names.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     pub(crate) seed: Option<PathBuf>,
     /// Take this clock as right although the newest commit is stamped later.
     #[arg(long)]
@@ -111,13 +99,22 @@ pub(crate) struct ServeArgs {
 }
 
 impl Cli {
-    /// What is logged where `CURFEW_LOG` says nothing.
-    pub(crate) const fn default_log(&self) -> &'static str {
-        match self.command {
-            Command::Serve(_) => "info",
-            // People and programs read standard output there; what must wake somebody up still shows.
+    /// How it logs: a node as it is told, commands what must be known, where the environment says nothing else.
+    pub(crate) fn log(&self) -> config::Log {
+        let quiet = match &self.command {
+            Command::Serve(args) => return config::log(&args.node),
+            // People and programs read standard output there.
             Command::Demo { .. } => "off",
-            Command::Bootstrap { .. } | Command::Apply { .. } => "warn",
+            Command::Bootstrap { .. } | Command::Apply { .. } | Command::Config(_) => "warn",
+        };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the binary is what reads its environment"
+        )]
+        let said = std::env::var("CURFEW_LOG_FILTER");
+        config::Log {
+            filter: said.unwrap_or_else(|_| quiet.to_owned()),
+            ..config::Log::default()
         }
     }
 }
@@ -127,13 +124,14 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Demo { json } => demo::run(json).await,
         Command::Serve(args) => serve::run(args).await.map(|()| ExitCode::SUCCESS),
-        Command::Bootstrap { data, json } => bootstrap::run(&data, json).await.map(|()| ExitCode::SUCCESS),
+        Command::Config(command) => config::run(&command),
+        Command::Bootstrap { node, json } => bootstrap::run(&node, json).await.map(|()| ExitCode::SUCCESS),
         Command::Apply {
             file,
-            data,
+            node,
             caller,
             json,
-        } => apply::run(&file, &data, &caller, json)
+        } => apply::run(&file, &node, &caller, json)
             .await
             .map(|()| ExitCode::SUCCESS),
     }

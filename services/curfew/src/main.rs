@@ -2,11 +2,24 @@
 //!
 //! **Invariant:** this is the only crate that names both a use case and an adapter.
 
+// Tests may panic: a panic is how a test speaks.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "a panic is how a test speaks"
+    )
+)]
+
 mod api;
 mod apply;
 mod bootstrap;
 mod cli;
 mod client;
+mod config;
 mod demo;
 mod node;
 mod seeds;
@@ -32,13 +45,17 @@ fn main() -> ExitCode {
 
 /// Logs go to standard error, so that standard output is what was asked for.
 fn telemetry(cli: &cli::Cli) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("CURFEW_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(cli.default_log()));
-    tracing_subscriber::fmt()
+    let log = cli.log();
+    let filter = tracing_subscriber::EnvFilter::new(&log.filter);
+    let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         // Colours are for people: a file or a pipe gets none.
         .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+        .with_target(false);
+    if log.format == "json" {
+        lines.json().init();
+    } else {
+        lines.init();
+    }
 }

@@ -7,67 +7,44 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use curfew_authority::{Authority, Config, Parts};
+use curfew_authority::{Authority, Parts};
 use curfew_clock::SystemClock;
+use curfew_core::time::Clock as _;
 use curfew_embedded::{Embedded, Options};
-use curfew_keys::{RootKey, SealingVault, SystemEntropy};
-use tokio::net::TcpListener;
+use curfew_keys::{SealingVault, SystemEntropy};
+use curfew_transport::{Listener, Protocol, Tls};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::cli::Failure;
+use crate::config::{Config, Listening};
 
-/// The file of the root key, in the data directory.
-const ROOT_KEY: &str = "root.key";
 /// Where the running node listens, for the commands that talk to it.
 const ADDRESS: &str = "grpc.address";
 /// How often the directory's version is read.
 const POLL_EVERY: Duration = Duration::from_secs(1);
 /// How often the ring is looked at.
 const ROTATE_EVERY: Duration = Duration::from_secs(60);
-/// How long a drain may take: streams end at once, and no call lasts longer than its deadline.
-const DRAIN_MAX: Duration = Duration::from_secs(20);
-
-/// How a node is made.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) data: PathBuf,
-    pub(crate) grpc: SocketAddr,
-    pub(crate) http: SocketAddr,
-    pub(crate) base_url: Option<String>,
-    pub(crate) signing_algorithm: String,
-    pub(crate) accept_clock: bool,
-}
-
-impl Settings {
-    /// On free ports of loopback.
-    pub(crate) fn on_free_ports(data: &Path) -> Self {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self {
-            data: data.to_owned(),
-            grpc: any,
-            http: any,
-            base_url: None,
-            signing_algorithm: "ES256".to_owned(),
-            accept_clock: false,
-        }
-    }
-}
+/// How often certificates are looked at: whoever rotates them leaves the old one valid for much longer.
+const RELOAD_EVERY: Duration = Duration::from_secs(10);
+/// What a drain may take beyond the connections' own time: the engine's last commit, and closing it.
+const DRAIN_SLACK: Duration = Duration::from_secs(10);
 
 /// A running node.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) authority: Authority,
     pub(crate) grpc: SocketAddr,
+    pub(crate) is_grpc_secure: bool,
     pub(crate) http: SocketAddr,
+    is_http_secure: bool,
+    /// Where the operator's commands on this machine talk to it: gRPC in plain text on loopback.
+    pub(crate) operator: SocketAddr,
+    certificates: Vec<Arc<Tls>>,
+    drain_max: Duration,
     address: PathBuf,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
-}
-
-/// Reads the root key of a data directory.
-pub(crate) fn root_key(data: &Path) -> Result<RootKey, Failure> {
-    Ok(RootKey::from_file_or_create(&data.join(ROOT_KEY))?)
 }
 
 /// Where the node of a data directory listens.
@@ -95,33 +72,42 @@ pub(crate) fn is_in_use(error: &(dyn std::error::Error + 'static)) -> bool {
 
 impl Node {
     /// Opens the data, finds or makes what a directory must have, and listens.
-    pub(crate) async fn start(settings: Settings) -> Result<Self, Failure> {
-        refuse_plain_text_beyond_loopback(&settings)?;
+    pub(crate) async fn start(config: Config, accept_clock: bool) -> Result<Self, Failure> {
         let clock = Arc::new(SystemClock);
         let entropy = Arc::new(SystemEntropy);
         let options = Options {
-            accept_clock: settings.accept_clock,
+            accept_clock,
             ..Options::new(clock.clone(), entropy.clone())
         };
-        let engine = Embedded::open(&settings.data, options)?;
+        let engine = Embedded::open(&config.data, options)?;
         // The engine is ours: what is written there is of a node that is gone, and its port may be another's.
-        let address = settings.data.join(ADDRESS);
+        let address = config.data.join(ADDRESS);
         if address.exists() {
             std::fs::remove_file(&address)?;
         }
-        let root = root_key(&settings.data)?;
+        let root = config.root_key.key()?;
         let proof = root.proof();
         let vault = Arc::new(SealingVault::new(&root)?);
 
-        let grpc = TcpListener::bind(settings.grpc).await?;
-        let http = TcpListener::bind(settings.http).await?;
-        let (grpc_address, http_address) = (grpc.local_addr()?, http.local_addr()?);
-        let base_url = settings
+        let grpc = listen("grpc.listen", &config.grpc, Protocol::Grpc).await?;
+        let http = listen("http.listen", &config.http, Protocol::Http).await?;
+        let (grpc_address, http_address) = (grpc.address()?, http.address()?);
+        let (is_grpc_secure, is_http_secure) = (grpc.is_secure(), http.is_secure());
+        let certificates: Vec<_> = [grpc.tls(), http.tls()].into_iter().flatten().collect();
+        let mut listeners = vec![grpc];
+        let mut operator = grpc_address;
+        if is_grpc_secure || !grpc_address.ip().is_loopback() {
+            // The operator's commands have no certificate of the node's to trust, and need none on loopback.
+            let own = Listener::bind("operator", SocketAddr::from(([127, 0, 0, 1], 0)), None).await?;
+            operator = own.address()?;
+            listeners.push(own);
+        }
+        let base_url = config
             .base_url
             .clone()
-            .unwrap_or_else(|| format!("http://{http_address}"));
-        let mut config = Config::embedded(&base_url, &format!("{grpc_address}"));
-        config.signing_algorithm = settings.signing_algorithm.clone();
+            .unwrap_or_else(|| url(is_http_secure, http_address));
+        let mut settings = curfew_authority::Config::embedded(&base_url, &format!("{grpc_address}"));
+        settings.signing_algorithm = config.signing_algorithm.clone();
 
         let parts = Parts {
             store: Arc::new(engine.clone()),
@@ -130,7 +116,7 @@ impl Node {
             clock,
             entropy,
         };
-        let authority = Authority::new(parts, config, engine.log_identity());
+        let authority = Authority::new(parts, settings, engine.log_identity());
         let made = authority
             .bootstrap()
             .await
@@ -149,17 +135,37 @@ impl Node {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         all_day(&mut tasks, &authority, &stopped);
-        serve_grpc(&mut tasks, &authority, grpc, proof, http_address, stopped.clone());
-        serve_http(&mut tasks, &authority, http, stopped);
-        std::fs::write(&address, grpc_address.to_string())?;
+        let mut edge = curfew_grpc::Settings::new(&format!("{base_url}/errors"));
+        config.limits.apply(&mut edge);
+        edge.transport = config.connections;
+        edge.root_key_proof = Some(proof);
+        serve_grpc(&mut tasks, &authority, listeners, edge, stopped.clone());
+        serve_http(&mut tasks, &authority, http, config.connections, stopped.clone());
+        reload_all_day(&mut tasks, &stopped, &certificates);
+        std::fs::write(&address, operator.to_string())?;
         Ok(Self {
             authority,
             grpc: grpc_address,
+            is_grpc_secure,
             http: http_address,
+            is_http_secure,
+            operator,
+            certificates,
+            drain_max: config.connections.drain_time_max + DRAIN_SLACK,
             address,
             stop,
             tasks,
         })
+    }
+
+    /// The address of its HTTP face.
+    pub(crate) fn http_url(&self) -> String {
+        url(self.is_http_secure, self.http)
+    }
+
+    /// Reads certificates again where their files changed.
+    pub(crate) fn reload_certificates(&self) {
+        reload(&self.certificates);
     }
 
     /// Drains: streams are told where to resume, calls end, the engine closes.
@@ -167,7 +173,7 @@ impl Node {
         // Best effort: the next start removes it as well.
         drop(std::fs::remove_file(&self.address));
         self.stop.send_replace(true);
-        let drained = tokio::time::timeout(DRAIN_MAX, async {
+        let drained = tokio::time::timeout(self.drain_max, async {
             while self.tasks.join_next().await.is_some() {}
         });
         if drained.await.is_err() {
@@ -176,16 +182,50 @@ impl Node {
     }
 }
 
-fn refuse_plain_text_beyond_loopback(settings: &Settings) -> Result<(), Failure> {
-    for (name, address) in [("--grpc", settings.grpc), ("--http", settings.http)] {
-        if !address.ip().is_loopback() {
-            return Err(format!(
-                "{name} {address}: plain text is for loopback only, and TLS is not offered yet"
-            )
-            .into());
+fn url(is_secure: bool, address: SocketAddr) -> String {
+    let scheme = if is_secure { "https" } else { "http" };
+    format!("{scheme}://{address}")
+}
+
+async fn listen(name: &'static str, wanted: &Listening, protocol: Protocol) -> Result<Listener, Failure> {
+    let tls = match &wanted.tls {
+        Some(files) => Some(Arc::new(Tls::load(files.clone(), protocol, now_s())?)),
+        None => None,
+    };
+    Ok(Listener::bind(name, wanted.address, tls).await?)
+}
+
+fn now_s() -> i64 {
+    SystemClock.now().wall.as_unix_ms() / 1_000
+}
+
+fn reload(certificates: &[Arc<Tls>]) {
+    for tls in certificates {
+        let file = tls.files().certificate.display();
+        match tls.reload(now_s()) {
+            Ok(true) => tracing::info!(%file, "certificate was read again"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(
+                %file,
+                error = &error as &dyn std::error::Error,
+                "certificate cannot be used; the one before stays in use"
+            ),
         }
     }
-    Ok(())
+}
+
+fn reload_all_day(tasks: &mut JoinSet<()>, stopped: &watch::Receiver<bool>, certificates: &[Arc<Tls>]) {
+    if certificates.is_empty() {
+        return;
+    }
+    let certificates = certificates.to_vec();
+    spawn(tasks, stopped, async move {
+        every(RELOAD_EVERY, || async {
+            reload(&certificates);
+            Ok(())
+        })
+        .await;
+    });
 }
 
 fn all_day(tasks: &mut JoinSet<()>, authority: &Authority, stopped: &watch::Receiver<bool>) {
@@ -237,17 +277,14 @@ where
 fn serve_grpc(
     tasks: &mut JoinSet<()>,
     authority: &Authority,
-    listener: TcpListener,
-    proof: [u8; 16],
-    http: SocketAddr,
+    listeners: Vec<Listener>,
+    settings: curfew_grpc::Settings,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let mut settings = curfew_grpc::Settings::new(&format!("http://{http}/errors"));
-    settings.root_key_proof = Some(proof);
     let edge = curfew_grpc::Edge::new(authority.clone(), settings);
     tasks.spawn(async move {
         let shutdown = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
-        if let Err(error) = edge.serve(listener, shutdown).await {
+        if let Err(error) = edge.serve(listeners, shutdown).await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "the gRPC server stopped"
@@ -259,14 +296,13 @@ fn serve_grpc(
 fn serve_http(
     tasks: &mut JoinSet<()>,
     authority: &Authority,
-    listener: TcpListener,
+    listener: Listener,
+    bounds: curfew_transport::Settings,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let app = curfew_oauth::router(authority.clone());
+    let authority = authority.clone();
     tasks.spawn(async move {
         let shutdown = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
-        if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(shutdown).await {
-            tracing::error!(%error, "the HTTP server stopped");
-        }
+        curfew_oauth::serve(authority, listener, bounds, shutdown).await;
     });
 }

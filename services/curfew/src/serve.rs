@@ -5,37 +5,42 @@ use std::path::Path;
 use curfew_core::directory::{KeyState, KeyUse};
 
 use crate::apply;
-use crate::bootstrap::{first_admin, operator};
+use crate::bootstrap::first_admin;
 use crate::cli::{Failure, ServeArgs};
-use crate::client::token_of;
-use crate::node::{Node, Settings};
+use crate::client::{Credential, token_of};
+use crate::config::{self, RootKeySource};
+use crate::node::Node;
 use crate::seeds::Seeds;
 
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
-    let settings = Settings {
-        data: args.data.data.clone(),
-        grpc: args.grpc,
-        http: args.http,
-        base_url: args.data.base_url.clone(),
-        signing_algorithm: args.signing_algorithm.clone(),
-        accept_clock: args.accept_clock,
-    };
-    let node = Node::start(settings).await?;
+    let flags = [
+        ("--grpc", "grpc.listen", args.grpc.as_deref()),
+        ("--http", "http.listen", args.http.as_deref()),
+        (
+            "--signing-algorithm",
+            "keys.signing_algorithm",
+            args.signing_algorithm.as_deref(),
+        ),
+    ];
+    let config = config::load(&args.node, &flags)?;
+    let (data, root_key) = (config.data.clone(), config.root_key.clone());
+    let node = Node::start(config, args.accept_clock).await?;
     if let Some(seed) = &args.seed {
-        plant(&node, seed, &args.data.data).await?;
+        plant(&node, seed, &root_key).await?;
     }
-    tell(&node, &args.data.data);
-    stopped().await?;
+    tell(&node, &data);
+    stopped(&node).await?;
     tracing::info!("draining");
     node.stop().await;
     Ok(())
 }
 
 /// Seeds a directory that has no administrator yet; what has one is left alone.
-async fn plant(node: &Node, seed: &Path, data: &Path) -> Result<(), Failure> {
+async fn plant(node: &Node, seed: &Path, root_key: &RootKeySource) -> Result<(), Failure> {
     let seeds = Seeds::read(seed)?;
-    let address = node.grpc.to_string();
-    let (admin, Some(secret)) = first_admin(&address, operator(data)?).await? else {
+    let address = node.operator.to_string();
+    let operator = Credential::root(root_key.key()?.proof())?;
+    let (admin, Some(secret)) = first_admin(&address, operator).await? else {
         println!(
             "seeded     before; use `curfew apply {}` for what is new in it",
             seed.display()
@@ -67,8 +72,12 @@ fn tell(node: &Node, data: &Path) {
         .ring
         .signing_key()
         .map_or_else(|| "none".to_owned(), ToString::to_string);
-    println!("grpc       {}", node.grpc);
-    println!("http       http://{}", node.http);
+    println!(
+        "grpc       {}{}",
+        node.grpc,
+        if node.is_grpc_secure { " (TLS)" } else { "" }
+    );
+    println!("http       {}", node.http_url());
     println!("data       {} (store and log: embedded, durable)", data.display());
     println!(
         "key ring   signing {signing}; {} standby, {} verifying only, {} revoked; {} for refresh tokens",
@@ -89,13 +98,17 @@ fn tell(node: &Node, data: &Path) {
     println!("ready");
 }
 
-async fn stopped() -> Result<(), Failure> {
+/// Waits until it is asked to stop; SIGHUP reads certificates again.
+async fn stopped(node: &Node) -> Result<(), Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => node.reload_certificates(),
+        }
     }
-    Ok(())
 }

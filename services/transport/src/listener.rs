@@ -75,6 +75,12 @@ impl Listener {
         self.tcp.local_addr()
     }
 
+    /// How connections are secured.
+    #[must_use]
+    pub fn tls(&self) -> Option<Arc<Tls>> {
+        self.tls.clone()
+    }
+
     /// Whether connections are secured.
     #[must_use]
     pub const fn is_secure(&self) -> bool {

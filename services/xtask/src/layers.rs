@@ -28,7 +28,13 @@ const ADAPTER: MayUse = MayUse::Only(&[
     "curfew-jose",
     "curfew-proto",
 ]);
-const EDGE: MayUse = MayUse::Only(&["curfew-authority", "curfew-core", "curfew-proto", "curfew-jose"]);
+const EDGE: MayUse = MayUse::Only(&[
+    "curfew-authority",
+    "curfew-core",
+    "curfew-proto",
+    "curfew-transport",
+    "curfew-jose",
+]);
 const RESOURCE_SIDE: &[&str] = &[
     "curfew-core",
     "curfew-proto",
@@ -56,6 +62,7 @@ const TABLE: &[(&str, MayUse)] = &[
             "curfew-authority",
             "curfew-core",
             "curfew-proto",
+            "curfew-transport",
             "curfew-wire",
             "curfew-jose",
         ]),

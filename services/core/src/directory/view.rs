@@ -32,6 +32,8 @@ pub struct DirectoryView {
     pub issuers: BTreeMap<(TenantId, IssuerId), Arc<ForeignIssuer>>,
     /// By id.
     pub callers: BTreeMap<CallerId, Arc<Caller>>,
+    /// The caller that a name of a certificate means.
+    pub callers_by_certificate: BTreeMap<Arc<str>, CallerId>,
     /// By id.
     pub keys: BTreeMap<KeyId, Arc<KeyRecord>>,
     /// By record.

@@ -17,8 +17,9 @@ use crate::apply;
 use crate::bootstrap::first_admin;
 use crate::cli::Failure;
 use crate::client::{Calls, Credential, connect, request_id, token_of};
+use crate::config;
 use crate::demo::foreign::Provider;
-use crate::node::{Node, Settings, root_key};
+use crate::node::Node;
 use crate::seeds::Seeds;
 
 /// What is seeded: the form that `curfew apply` reads.
@@ -109,9 +110,11 @@ pub(crate) fn short(name: &str) -> String {
 impl World {
     /// A node on an empty directory.
     pub(crate) async fn start(data: &Path) -> Result<Self, Failure> {
-        let node = Node::start(Settings::on_free_ports(data)).await?;
+        let config = config::plain(data)?;
+        let root_key = config.root_key.clone();
+        let node = Node::start(config, false).await?;
         let channel = connect(&node.grpc.to_string()).await?;
-        let operator = Credential::root(root_key(data)?.proof())?;
+        let operator = Credential::root(root_key.key()?.proof())?;
         let calls =
             || tonic::service::interceptor::InterceptedService::new(channel.clone(), operator.clone());
         Ok(Self {

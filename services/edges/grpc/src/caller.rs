@@ -8,23 +8,19 @@ use base64::engine::general_purpose::STANDARD;
 use curfew_authority::{Credentials, Identity};
 use curfew_core::directory::{Role, TenantScope};
 use curfew_core::ids::{CallerId, TenantId};
+use curfew_core::time::Millis;
+use curfew_transport::Peer;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-/// The token that a caller proved itself by, for a stream to judge again while it runs.
-#[derive(Clone)]
-pub(crate) struct Presented(pub(crate) std::sync::Arc<str>);
-
-impl std::fmt::Debug for Presented {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Presented(..)")
-    }
-}
+/// What a caller proved itself by, for a stream to judge again while it runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Presented(pub(crate) Credentials);
 
 /// A caller that proved itself.
 #[derive(Clone)]
 pub(crate) enum Caller {
-    /// By an app-only token.
+    /// By an app-only token, or by a certificate.
     Token(Identity),
     /// By its id and secret; it has no role.
     Secret {
@@ -81,11 +77,22 @@ impl std::fmt::Debug for Caller {
     }
 }
 
-/// The credentials in a request's metadata; `Err`: why there are none.
-pub(crate) fn credentials(headers: &HeaderMap) -> Result<Credentials, &'static str> {
+/// The credentials of a request: those in its metadata or, where there are none, the certificate of its
+/// connection. `Err`: why there are none.
+pub(crate) fn credentials(headers: &HeaderMap, peer: Option<&Peer>) -> Result<Credentials, &'static str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return Err("`authorization` is not there exactly once");
+    let value = match (values.next(), values.next()) {
+        (Some(value), None) => value,
+        (None, _) => {
+            let certificate = peer.and_then(|peer| peer.certificate.as_ref());
+            return certificate
+                .map(|certificate| Credentials::Certificate {
+                    names: certificate.names().into(),
+                    until: Millis::from_unix_ms(certificate.not_after_s.saturating_mul(1_000)),
+                })
+                .ok_or("neither `authorization` nor a client certificate was sent");
+        }
+        (Some(_), Some(_)) => return Err("`authorization` is there more than once"),
     };
     let value = value.to_str().map_err(|_| "`authorization` is not printable")?;
     let (scheme, rest) = value.split_once(' ').ok_or("`authorization` has no scheme")?;

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 
 use curfew_authority::{Authority, Credentials};
 use curfew_core::refusal::{Reason, Refusal, Stage};
+use curfew_transport::Peer;
 use futures_util::FutureExt as _;
 use http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
@@ -77,7 +78,8 @@ where
                 Err(status) => return Ok(status.into_http()),
             };
             let served = async {
-                let (caller, presented) = permit(&shared, rule, request.headers()).await?;
+                let (caller, presented) =
+                    permit(&shared, rule, request.headers(), request.extensions().get()).await?;
                 // Nobody past the door needs it, and what is not there cannot be logged.
                 request.headers_mut().remove(http::header::AUTHORIZATION);
                 request.extensions_mut().insert(caller);
@@ -139,10 +141,11 @@ async fn permit(
     shared: &Shared,
     rule: &Rule,
     headers: &HeaderMap,
+    peer: Option<&Peer>,
 ) -> Result<(Caller, Option<Presented>), Status> {
     let nobody = |refusal: &Refusal| status::nobody(refusal, shared.words(None));
     let unknown = |why: &str| nobody(&Refusal::new(Stage::Request, Reason::CallerUnknown).about(why));
-    let credentials = caller::credentials(headers).map_err(unknown)?;
+    let credentials = caller::credentials(headers, peer).map_err(unknown)?;
     let (caller, presented) = match &credentials {
         Credentials::RootKey(_) => {
             let expected = shared.settings.root_key_proof.as_ref();
@@ -170,10 +173,10 @@ async fn permit(
                 None,
             ));
         }
-        Credentials::Bearer(token) => {
+        Credentials::Bearer(_) | Credentials::Certificate { .. } => {
             let identity = shared.authority.authenticate(&credentials).await;
             let caller = Caller::Token(identity.map_err(|refusal| nobody(&refusal))?);
-            (caller, Presented(token.as_str().into()))
+            (caller, Presented(credentials))
         }
     };
     let refuse = |reason, about: String| {

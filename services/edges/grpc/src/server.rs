@@ -18,10 +18,13 @@ use curfew_proto::admin::v1::tenant_service_server::TenantServiceServer;
 use curfew_proto::revocation::v1::revocation_service_server::RevocationServiceServer;
 use curfew_proto::session::v1::session_service_server::SessionServiceServer;
 use curfew_proto::token::v1::token_service_server::TokenServiceServer;
-use tokio::net::TcpListener;
+use curfew_transport::{Listener, Protocol};
 use tokio::sync::{Semaphore, watch};
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::service::Routes;
+use tower_layer::Layer as _;
+
+use tonic::body::Body;
+use tower::ServiceExt as _;
 
 use crate::admin;
 use crate::door::DoorLayer;
@@ -33,17 +36,12 @@ use crate::shared::Shared;
 use crate::token::Tokens;
 use crate::watch::Reports;
 
-/// The largest headers, bytes: a bearer token is ~1 KiB.
-const HEADERS_MAX: u32 = 16 << 10;
 /// What a feed's frame may exceed its bound by: one record that is larger than a frame.
 const FRAME_SLACK: usize = 64 << 10;
 
 /// Why the server ended, or did not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The transport failed.
-    #[error("the gRPC server failed")]
-    Transport(#[source] tonic::transport::Error),
     /// The descriptor set cannot be served.
     #[error("the descriptor set cannot be reflected")]
     Reflection(#[source] tonic_reflection::server::Error),
@@ -84,16 +82,15 @@ impl Edge {
         }
     }
 
-    /// Serves until `shutdown`, then drains: streams are told where to go on, calls in progress end.
+    /// Serves on every listener until `shutdown`, then drains: streams are told where to go on, calls in
+    /// progress end.
     pub async fn serve(
         self,
-        listener: TcpListener,
+        listeners: impl IntoIterator<Item = Listener>,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
         let Self { shared, drain } = self;
         let settings = &shared.settings;
-        // Delayed acknowledgements cost 40 ms at the 99th percentile where this is off.
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let (reporter, health) = tonic_health::server::health_reporter();
         let reflection = || {
             tonic_reflection::server::Builder::configure()
@@ -107,19 +104,8 @@ impl Edge {
             .max_encoding_message_size(
                 settings.frame_bytes_max.max(settings.response_bytes_max) + FRAME_SLACK,
             );
-        let mut builder = Server::builder()
-            .http2_keepalive_interval(Some(settings.keepalive_interval))
-            .http2_keepalive_timeout(Some(settings.keepalive_timeout))
-            .http2_max_header_list_size(HEADERS_MAX);
-        if let Some(age) = settings.connection_age_max {
-            builder = builder
-                .max_connection_age(age)
-                .max_connection_age_grace(settings.drain_time_max);
-        }
         let one = || shared.clone();
-        let router = builder
-            .layer(DoorLayer(shared.clone()))
-            .add_service(health)
+        let routes = Routes::new(health)
             .add_service(reflection().build_v1().map_err(ServeError::Reflection)?)
             .add_service(reflection().build_v1alpha().map_err(ServeError::Reflection)?)
             .add_service(bounded!(SessionServiceServer, Sessions(one()), settings))
@@ -162,21 +148,27 @@ impl Edge {
                 settings
             ))
             .add_service(bounded!(AuditServiceServer, admin::audit::Audit(one()), settings));
+        let service = DoorLayer(shared.clone()).layer(routes.prepare());
+        let service =
+            service.map_request(|request: http::Request<hyper::body::Incoming>| request.map(Body::new));
         let stop = async {
             shutdown.await;
             drain.send_replace(true);
         };
-        let overdue = async {
-            shared.drained().await;
-            tokio::time::sleep(settings.drain_time_max).await;
-        };
+        let served = listeners.into_iter().map(|listener| {
+            let drained = shared.drained();
+            curfew_transport::serve(
+                listener,
+                Protocol::Grpc,
+                service.clone(),
+                settings.transport,
+                drained,
+            )
+        });
         tokio::select! {
-            served = router.serve_with_incoming_shutdown(incoming, stop) => served.map_err(ServeError::Transport),
-            () = overdue => {
-                tracing::warn!("peers did not leave in time; their connections are closed");
-                Ok(())
-            }
-            () = health::keep(reporter, shared.clone()) => Ok(()),
+            _ = futures_util::future::join(stop, futures_util::future::join_all(served)) => {}
+            () = health::keep(reporter, shared.clone()) => {}
         }
+        Ok(())
     }
 }

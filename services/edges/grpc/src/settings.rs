@@ -27,14 +27,8 @@ pub struct Settings {
     pub subscriber_wait: Duration,
     /// How long one call may take; its outcome is unknown afterwards.
     pub call_time_max: Duration,
-    /// How often a silent connection is asked whether it lives.
-    pub keepalive_interval: Duration,
-    /// How long the answer to that may take.
-    pub keepalive_timeout: Duration,
-    /// A connection is closed, in good order, after that long: balancers get to see it again.
-    pub connection_age_max: Option<Duration>,
-    /// How long a shutdown waits for calls in progress: hyper would wait for a silent peer for ever.
-    pub drain_time_max: Duration,
+    /// Bounds of the connections.
+    pub transport: curfew_transport::Settings,
     /// What `authorization: Curfew-Root` must prove; `None`: the first admin is made by other means.
     pub root_key_proof: Option<[u8; 16]>,
     /// The roles of this node, as `GetServerInfo` tells them.
@@ -57,10 +51,7 @@ impl Settings {
             subscriber_queue_bytes: 4 << 20,
             subscriber_wait: Duration::from_secs(10),
             call_time_max: Duration::from_secs(15),
-            keepalive_interval: Duration::from_secs(20),
-            keepalive_timeout: Duration::from_secs(20),
-            connection_age_max: None,
-            drain_time_max: Duration::from_secs(10),
+            transport: curfew_transport::Settings::default(),
             root_key_proof: None,
             roles: vec!["authority".to_owned(), "hub".to_owned()],
         }

@@ -10,12 +10,17 @@ mod keys;
 mod limits;
 mod metadata;
 
+use std::future::Future;
+
 use axum::Router;
+use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use curfew_authority::Authority;
+use curfew_transport::{Listener, Protocol};
 use http::HeaderValue;
 use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
+use tower::ServiceExt as _;
 use tower::limit::GlobalConcurrencyLimitLayer;
 
 /// The HTTP face of one authority.
@@ -40,6 +45,18 @@ pub fn router(authority: Authority) -> Router {
         .layer(GlobalConcurrencyLimitLayer::new(limits::ANSWERS_MAX))
         .layer(axum::middleware::map_response(with_headers))
         .with_state(authority)
+}
+
+/// Serves it until `shutdown`, and drains.
+pub async fn serve(
+    authority: Authority,
+    listener: Listener,
+    bounds: curfew_transport::Settings,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let service =
+        router(authority).map_request(|request: http::Request<hyper::body::Incoming>| request.map(Body::new));
+    curfew_transport::serve(listener, Protocol::Http, service, bounds, shutdown).await;
 }
 
 /// Nothing here is ever framed, sniffed or a source of scripts.

@@ -1,7 +1,6 @@
 //! What one peer may cost: paths, bodies, answers in progress, time.
 //!
-//! hyper bounds the headers (100 of them, 400 KiB). A peer that sends them slowly is not bounded here:
-//! `axum::serve` has no header-read timeout, so a public address stands behind a proxy.
+//! The transport bounds the headers, and the time that a peer takes to send them.
 //!
 //! **Invariant:** no request's body is read.
 

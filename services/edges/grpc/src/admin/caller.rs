@@ -23,6 +23,9 @@ const FIRST: &str = "admin";
 /// Tenants that one caller may name; whoever needs more names all.
 const TENANTS_MAX: usize = 1_000;
 
+/// Certificates that mean one caller: an old and a new one of each of a few hosts.
+const CERTIFICATES_MAX: usize = 16;
+
 /// The service.
 #[derive(Clone, Debug)]
 pub(crate) struct Callers(pub(crate) Arc<Shared>);
@@ -75,6 +78,52 @@ fn roles(check: &mut Check, words: &[String]) -> Vec<Role> {
     roles
 }
 
+/// The certificates that mean a caller, each as one name with its kind.
+fn certificates(check: &mut Check, matches: &[pb::CertificateMatch]) -> Vec<Arc<str>> {
+    let field = "caller.certificates";
+    if !check.count(field, matches.len(), CERTIFICATES_MAX) {
+        return Vec::new();
+    }
+    let mut names: Vec<Arc<str>> = Vec::new();
+    for (i, wanted) in matches.iter().enumerate() {
+        let field = format!("{field}[{i}]");
+        // Distinguished names have many spellings; alternative names have one.
+        check.unsupported(&format!("{field}.subject_dn"), !wanted.subject_dn.is_empty());
+        if !wanted.x5t_s256.is_empty() {
+            check.thumbprint(&format!("{field}.x5t_s256"), &wanted.x5t_s256);
+        }
+        let kinds = [
+            ("dns", wanted.san_dns.to_ascii_lowercase()),
+            ("uri", wanted.san_uri.clone()),
+            ("email", wanted.san_email.clone()),
+            ("x5t", wanted.x5t_s256.clone()),
+        ];
+        let mut set = kinds.into_iter().filter(|(_, value)| !value.is_empty());
+        match (set.next(), set.next()) {
+            (Some((kind, value)), None) => {
+                if let Some(value) = check.text(&field, &value, TEXT_MAX) {
+                    names.push(format!("{kind}:{value}").into());
+                }
+            }
+            (None, _) => check.fault(field, "names nothing: set one alternative name or a thumbprint"),
+            (Some(_), Some(_)) => check.fault(field, "set exactly one field; each match stands by itself"),
+        }
+    }
+    names
+}
+
+fn certificate(name: &str) -> pb::CertificateMatch {
+    let mut wanted = pb::CertificateMatch::default();
+    match name.split_once(':') {
+        Some(("dns", value)) => value.clone_into(&mut wanted.san_dns),
+        Some(("uri", value)) => value.clone_into(&mut wanted.san_uri),
+        Some(("email", value)) => value.clone_into(&mut wanted.san_email),
+        Some(("x5t", value)) => value.clone_into(&mut wanted.x5t_s256),
+        Some(_) | None => {}
+    }
+    wanted
+}
+
 fn encode(call: &Call, caller: &Caller) -> pb::Caller {
     let tenants = match &caller.tenants {
         TenantScope::All => vec!["*".to_owned()],
@@ -88,6 +137,11 @@ fn encode(call: &Call, caller: &Caller) -> pb::Caller {
         name: name::top("callers", &caller.id),
         display_name: caller.display_name.to_string(),
         secrets: caller.secrets.iter().map(client::secret).collect(),
+        certificates: caller
+            .certificate_names
+            .iter()
+            .map(|name| certificate(name))
+            .collect(),
         roles: caller.roles.iter().map(|role| role.as_str().to_owned()).collect(),
         tenants,
         state: state_number(&caller.disables),
@@ -133,7 +187,7 @@ impl CallerService for Callers {
         let id: Option<CallerId> = check.id("caller_id", &request.caller_id);
         let asked = request.caller.unwrap_or_default();
         let display_name = check.text("caller.display_name", &asked.display_name, TEXT_MAX);
-        check.unsupported("caller.certificates", !asked.certificates.is_empty());
+        let certificate_names = certificates(&mut check, &asked.certificates);
         let roles = roles(&mut check, &asked.roles);
         let tenants = tenants(&mut check, &call, &asked.tenants);
         let (value, hash) = call.authority().new_secret("first");
@@ -142,7 +196,7 @@ impl CallerService for Callers {
             display_name: display_name.unwrap_or_else(|| id.as_str().into()),
             id: id.clone(),
             secrets: vec![hash.clone()],
-            certificate_names: Vec::new(),
+            certificate_names,
             roles,
             tenants,
             disables: Vec::new(),

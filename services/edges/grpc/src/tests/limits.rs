@@ -200,7 +200,8 @@ async fn reflection_lists_every_service_to_anybody() {
 
 #[tokio::test]
 async fn a_silent_peer_does_not_hold_up_the_drain() {
-    let mut world = World::with(|settings| settings.drain_time_max = Duration::from_millis(200)).await;
+    let mut world =
+        World::with(|settings| settings.transport.drain_time_max = Duration::from_millis(200)).await;
     // Connects, and never says a word: hyper alone would wait for its preface for ever.
     let silent = tokio::net::TcpStream::connect(world.address).await.unwrap();
     world.stop.take().unwrap().send(()).unwrap();

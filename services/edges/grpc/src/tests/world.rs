@@ -125,7 +125,7 @@ impl World {
         adjust(&mut settings);
         let edge = Edge::new(authority.clone(), settings);
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(edge.serve(listener, async {
+        let serving = tokio::spawn(edge.serve([listener.into()], async {
             let _ = stopped.await;
         }));
         let channel = Channel::from_shared(format!("http://{address}"))

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use curfew_authority::{Credentials, LogEntry, LogError, PartitionSnapshot, Tail};
+use curfew_authority::{LogEntry, LogError, PartitionSnapshot, Tail};
 use curfew_core::ids::CallerId;
 use curfew_core::mac::sha256;
 use curfew_core::place::{LogPartition, PARTITIONS};
@@ -183,14 +183,12 @@ impl Feed {
             return Err(end(pb::ResumeReason::NotAllowed, 10_000, true));
         }
         // The token as well: a stream is no way to outlive it, or its revocation.
-        if let Some(presented) = &self.presented {
-            let credentials = Credentials::Bearer(presented.0.to_string());
-            if let Err(refusal) = self.shared.authority.authenticate(&credentials).await
-                && !matches!(refusal.reason.class(), Class::Retry | Class::Limit)
-            {
-                // Whoever has another token comes back with it at once.
-                return Err(end(pb::ResumeReason::NotAllowed, 0, true));
-            }
+        if let Some(presented) = &self.presented
+            && let Err(refusal) = self.shared.authority.authenticate(&presented.0).await
+            && !matches!(refusal.reason.class(), Class::Retry | Class::Limit)
+        {
+            // Whoever has another token comes back with it at once.
+            return Err(end(pb::ResumeReason::NotAllowed, 0, true));
         }
         let present = self.issuers();
         if present == *issuers {

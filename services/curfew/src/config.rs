@@ -1,0 +1,196 @@
+//! What a node is told: one file, the environment, flags; parsed to text, then to what cannot be wrong.
+//!
+//! Precedence, later wins: defaults, file, environment, flags. `curfew config show` tells where each
+//! value came from.
+//!
+//! **Invariant:** an unknown name is an error that names the nearest known one; every fault is told at
+//! once, with its place; a secret is shown to nobody.
+
+mod layers;
+mod raw;
+mod settings;
+mod show;
+#[cfg(test)]
+mod tests;
+mod valid;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+pub(crate) use show::run;
+pub(crate) use valid::{Config, Listening, RootKeySource};
+
+use crate::cli::Failure;
+use layers::Layers;
+pub(crate) use raw::Log;
+use raw::Raw;
+
+/// Where the settings of a node come from, beside the environment.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ConfigArgs {
+    /// The configuration file (TOML); `curfew config sample` prints one with every setting.
+    #[arg(long, env = "CURFEW_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// One setting, as in the file: `--set grpc.listen=127.0.0.1:7500`; may be repeated.
+    #[arg(long, value_name = "SETTING=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// The data directory; made 0700, its keys 0600 (`data`).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<String>,
+    /// The base address of the issuers that are made, a tenant's is `{base}/{name}`; it stays with
+    /// them. By default the HTTP address (`base_url`).
+    #[arg(long, value_name = "URL")]
+    pub(crate) base_url: Option<String>,
+}
+
+/// Flags that stand for one setting: flag, setting, value.
+pub(crate) type Flags<'a> = &'a [(&'a str, &'a str, Option<&'a str>)];
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Judge a configuration file, together with the environment; every fault is told with its place.
+    Check {
+        /// The file.
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show every setting, its value and where it came from; secrets are masked.
+    Show {
+        #[command(flatten)]
+        args: ConfigArgs,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the documented sample: every setting with its default.
+    Sample,
+}
+
+/// A configuration that cannot be used: every fault of it.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the configuration cannot be used:\n  {}", faults.join("\n  "))]
+pub(crate) struct Faulty {
+    /// Each with its place.
+    pub(crate) faults: Vec<String>,
+}
+
+/// Reads everything that is said, and judges it.
+pub(crate) fn load(args: &ConfigArgs, flags: Flags<'_>) -> Result<Config, Failure> {
+    let (layers, raw) = read(args, flags, environment())?;
+    for warning in &layers.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(valid::judge(layers, raw)?)
+}
+
+/// How a node logs; where its configuration is faulty, as if nothing were said: the fault is told later.
+pub(crate) fn log(args: &ConfigArgs) -> Log {
+    let said = read(args, &[], environment()).and_then(|(layers, raw)| Ok(valid::judge(layers, raw)?));
+    said.map(|config| config.log).unwrap_or_default()
+}
+
+/// The defaults, in this directory, on free ports; nothing else is asked.
+pub(crate) fn plain(data: &std::path::Path) -> Result<Config, Failure> {
+    let args = ConfigArgs {
+        data: Some(data.display().to_string()),
+        ..ConfigArgs::default()
+    };
+    let free = Some("127.0.0.1:0");
+    let flags = [("", "grpc.listen", free), ("", "http.listen", free)];
+    let (layers, raw) = read(&args, &flags, std::iter::empty())?;
+    Ok(valid::judge(layers, raw)?)
+}
+
+fn environment() -> impl Iterator<Item = (String, String)> {
+    let all = std::env::vars_os();
+    // A word that is not text is none of ours.
+    all.filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)))
+}
+
+/// Reads everything that is said.
+fn read(
+    args: &ConfigArgs,
+    flags: Flags<'_>,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<(Layers, Raw), Failure> {
+    let mut layers = Layers::default();
+    if let Some(file) = &args.config {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| format!("configuration file {}: {error}", file.display()))?;
+        layers.file(file, &text);
+    }
+    layers.environment(environment);
+    let own = [
+        ("--data", "data", args.data.as_deref()),
+        ("--base-url", "base_url", args.base_url.as_deref()),
+    ];
+    for (flag, path, text) in own.iter().chain(flags) {
+        if let Some(text) = text {
+            layers.flag(flag, path, text);
+        }
+    }
+    for set in &args.set {
+        match set.split_once('=') {
+            Some((path, text)) => layers.flag("--set", path.trim(), text.trim()),
+            None => layers
+                .faults
+                .push(format!("--set {set}: not of the form SETTING=VALUE")),
+        }
+    }
+    let raw = typed(&mut layers)?;
+    Ok((layers, raw))
+}
+
+/// The values over the defaults, each of its type.
+fn typed(layers: &mut Layers) -> Result<Raw, Failure> {
+    let defaults = toml::Table::try_from(Raw::default())?;
+    let mut tree = defaults.clone();
+    overlay(&mut tree, &layers.tree);
+    loop {
+        let error = match serde_path_to_error::deserialize(tree.clone()) {
+            Ok(raw) => return Ok(raw),
+            Err(error) => error,
+        };
+        // A parser tells one fault at a time: with the default in the place of what is wrong, the next shows.
+        let path = error.path().to_string();
+        let what = error.into_inner().message().to_owned();
+        let is_known = settings::Setting::of(&path).is_some();
+        layers.fault(&path, what.trim());
+        if !is_known {
+            return Err(Faulty {
+                faults: std::mem::take(&mut layers.faults),
+            }
+            .into());
+        }
+        restore(&mut tree, &defaults, &path);
+    }
+}
+
+fn overlay(under: &mut toml::Table, over: &toml::Table) {
+    for (key, value) in over {
+        match (under.get_mut(key), value) {
+            (Some(toml::Value::Table(under)), toml::Value::Table(over)) => overlay(under, over),
+            _ => drop(under.insert(key.clone(), value.clone())),
+        }
+    }
+}
+
+/// Puts the default back in its place.
+fn restore(tree: &mut toml::Table, defaults: &toml::Table, path: &str) {
+    match path.split_once('.') {
+        None => match defaults.get(path) {
+            Some(value) => drop(tree.insert(path.to_owned(), value.clone())),
+            None => drop(tree.remove(path)),
+        },
+        Some((table, rest)) => {
+            if let (Some(toml::Value::Table(tree)), Some(toml::Value::Table(defaults))) =
+                (tree.get_mut(table), defaults.get(table))
+            {
+                restore(tree, defaults, rest);
+            }
+        }
+    }
+}

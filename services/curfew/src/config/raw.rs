@@ -1,0 +1,183 @@
+//! The settings as they are written, with their defaults: typed, and not yet judged.
+
+use serde::{Deserialize, Serialize};
+
+/// All settings.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Raw {
+    pub(crate) data: String,
+    pub(crate) base_url: Option<String>,
+    pub(crate) keys: Keys,
+    pub(crate) grpc: Listen,
+    pub(crate) http: Listen,
+    pub(crate) connections: Connections,
+    pub(crate) limits: Limits,
+    pub(crate) log: Log,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Keys {
+    pub(crate) signing_algorithm: String,
+    pub(crate) root_key_file: Option<String>,
+    pub(crate) root_key: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Listen {
+    pub(crate) listen: Option<String>,
+    pub(crate) allow_plaintext: bool,
+    pub(crate) tls: Tls,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Tls {
+    pub(crate) cert_file: Option<String>,
+    pub(crate) key_file: Option<String>,
+    pub(crate) client_ca_file: Option<String>,
+    pub(crate) client_certificates: String,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Connections {
+    pub(crate) max: i64,
+    pub(crate) streams_max: i64,
+    pub(crate) headers_bytes_max: i64,
+    pub(crate) handshake_s: i64,
+    pub(crate) headers_s: i64,
+    pub(crate) keepalive_interval_s: i64,
+    pub(crate) keepalive_timeout_s: i64,
+    pub(crate) age_max_s: i64,
+    pub(crate) age_grace_s: i64,
+    pub(crate) drain_s: i64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Limits {
+    pub(crate) request_bytes_max: i64,
+    pub(crate) report_bytes_max: i64,
+    pub(crate) response_bytes_max: i64,
+    pub(crate) frame_bytes_max: i64,
+    pub(crate) calls_max: i64,
+    pub(crate) waits_max: i64,
+    pub(crate) subscribers_max: i64,
+    pub(crate) subscriber_queue_bytes: i64,
+    pub(crate) subscriber_wait_s: i64,
+    pub(crate) call_s: i64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    pub(crate) filter: String,
+    pub(crate) format: String,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        let listen = |address: &str| Listen {
+            listen: Some(address.to_owned()),
+            ..Listen::default()
+        };
+        Self {
+            data: "./curfew-data".to_owned(),
+            base_url: None,
+            keys: Keys::default(),
+            grpc: listen("127.0.0.1:7400"),
+            http: listen("127.0.0.1:7480"),
+            connections: Connections::default(),
+            limits: Limits::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            signing_algorithm: "ES256".to_owned(),
+            root_key_file: None,
+            root_key: None,
+        }
+    }
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self {
+            cert_file: None,
+            key_file: None,
+            client_ca_file: None,
+            client_certificates: "none".to_owned(),
+        }
+    }
+}
+
+/// The edges know their defaults and the reasons; they are told in the units of the file.
+fn seconds(time: std::time::Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        let bounds = curfew_transport::Settings::default();
+        Self {
+            max: count(bounds.connections_max),
+            streams_max: bounds.streams_max.into(),
+            headers_bytes_max: bounds.headers_bytes_max.into(),
+            handshake_s: seconds(bounds.handshake_time_max),
+            headers_s: seconds(bounds.header_time_max),
+            keepalive_interval_s: seconds(bounds.keepalive_interval),
+            keepalive_timeout_s: seconds(bounds.keepalive_timeout),
+            age_max_s: bounds.connection_age_max.map_or(0, seconds),
+            age_grace_s: seconds(bounds.connection_age_grace),
+            drain_s: seconds(bounds.drain_time_max),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let edge = curfew_grpc::Settings::new("");
+        Self {
+            request_bytes_max: count(edge.request_bytes_max),
+            report_bytes_max: count(edge.report_bytes_max),
+            response_bytes_max: count(edge.response_bytes_max),
+            frame_bytes_max: count(edge.frame_bytes_max),
+            calls_max: count(edge.calls_max),
+            waits_max: count(edge.waits_max),
+            subscribers_max: count(edge.subscribers_max),
+            subscriber_queue_bytes: count(edge.subscriber_queue_bytes),
+            subscriber_wait_s: seconds(edge.subscriber_wait),
+            call_s: seconds(edge.call_time_max),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            filter: "info".to_owned(),
+            format: "text".to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys")
+            .field("signing_algorithm", &self.signing_algorithm)
+            .field("root_key_file", &self.root_key_file)
+            .field("root_key", &self.root_key.as_ref().map(|_| ".."))
+            .finish()
+    }
+}

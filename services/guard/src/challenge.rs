@@ -1,21 +1,21 @@
 //! How a refusal is said to a client: `WWW-Authenticate` in both dialects.
 //!
-//! RFC 6750 section 3 and RFC 9470 section 3 for everybody; Microsoft Entra's claims challenge, in
+//! RFC 6750 section 3 (with `error_uri`) and RFC 9470 section 3 for everybody; Microsoft Entra's claims challenge, in
 //! the same field and before it, for clients whose token says `xms_cc: cp1` (they promised to handle it).
 //!
 //! **Invariant:** no part of a token comes back, and nothing leaves a quoted string early.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use curfew_core::refusal::Reason;
+use curfew_core::refusal::{AtResource, Reason};
 
-use crate::refused::{Answer, Refused};
+use crate::refused::Refused;
 
 impl Refused {
     /// The `WWW-Authenticate` field's value; `None` where the answer is no challenge (503).
     #[must_use]
     pub fn www_authenticate(&self) -> Option<String> {
-        if self.answer() == Answer::Unavailable {
+        if self.answer() == AtResource::Unavailable {
             return None;
         }
         // RFC 6750 section 3.1: a call without any authentication gets no error code.
@@ -29,6 +29,9 @@ impl Refused {
             "error_description",
             &format!("{}: {}", self.reason.code(), self.reason.what()),
         );
+        if let Some(uri) = self.error_uri() {
+            standard.put("error_uri", &uri);
+        }
         if let Some(step_up) = &more.step_up {
             if !step_up.acr_values.is_empty() {
                 standard.put("acr_values", &step_up.acr_values.join(" "));
@@ -37,7 +40,7 @@ impl Refused {
                 standard.put("max_age", &max_age_s.to_string());
             }
         }
-        if self.answer() == Answer::Denied && !more.scopes.is_empty() {
+        if self.answer() == AtResource::Denied && !more.scopes.is_empty() {
             standard.put("scope", &more.scopes.join(" "));
         }
         Some(match self.claims_challenge() {
@@ -49,7 +52,7 @@ impl Refused {
     /// Entra's dialect: "bring a token that was not issued before T".
     fn claims_challenge(&self) -> Option<Challenge> {
         let more = self.more();
-        if self.answer() != Answer::Unauthenticated || !more.cp1 {
+        if self.answer() != AtResource::Unauthenticated || !more.cp1 {
             return None;
         }
         // Receivers that know only seconds are told the cut-off rounded up (DESIGN section 4).
@@ -72,13 +75,17 @@ impl Refused {
             Some(detail) => format!("{} ({detail})", self.reason.what()),
             None => self.reason.what().to_owned(),
         };
-        serde_json::json!({
+        let mut body = serde_json::json!({
             "error": self.rfc_word(),
             "code": self.reason.code(),
             "stage": self.stage.as_str(),
             "description": description,
             "help": self.reason.fix(),
-        })
+        });
+        if let (Some(uri), Some(members)) = (self.error_uri(), body.as_object_mut()) {
+            members.insert("error_uri".to_owned(), uri.into());
+        }
+        body
     }
 }
 
@@ -119,7 +126,12 @@ mod tests {
     use curfew_core::time::Millis;
 
     fn refused(reason: Reason, more: More) -> Refused {
-        Refused::new(Refusal::new(Stage::ResourceCall, reason), more)
+        let stage = if reason == Reason::SignInFrequency {
+            Stage::AdditionalControls
+        } else {
+            Stage::ResourceCall
+        };
+        Refused::new(Refusal::new(stage, reason), more)
     }
 
     #[track_caller]
@@ -141,6 +153,24 @@ mod tests {
             r#"Bearer error="invalid_token", error_description="CURFEW_TOKEN_REVOKED: the token was revoked""#,
         );
         check(Reason::TokenMissing, More::default(), "Bearer");
+    }
+
+    #[test]
+    fn a_challenge_and_a_body_link_to_the_entry_of_the_catalogue() {
+        let refused = refused(Reason::TokenRevoked, More::default());
+        let refused = refused.explained_at(Some("https://id.example/errors".into()));
+        let page = "https://id.example/errors/CURFEW_TOKEN_REVOKED";
+        let challenge = refused.www_authenticate().unwrap();
+        assert!(
+            challenge.ends_with(&format!(r#", error_uri="{page}""#)),
+            "{challenge}"
+        );
+        assert_eq!(refused.to_json()["error_uri"], page);
+        assert_eq!(
+            challenge.matches("error_uri").count(),
+            1,
+            "RFC 6750 section 3: once"
+        );
     }
 
     #[test]

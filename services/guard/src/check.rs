@@ -87,6 +87,7 @@ impl Guard {
             Ok(Verdict::Ask(reason)) => Err(self.stale_refusal(reason)),
             Err(refused) => Err(refused),
         }
+        .map_err(|refused| self.explained(refused))
         .inspect_err(|refused| self.note_refusal(Some(known), refused, route, now))
     }
 
@@ -94,6 +95,7 @@ impl Guard {
     fn know(&self, presented: Presented<'_>, route: &Requirements, now: Now) -> Result<Arc<Known>, Refused> {
         self.read(presented.token, now)
             .map(Arc::new)
+            .map_err(|refused| self.explained(refused))
             .inspect_err(|refused| self.note_refusal(None, refused, route, now))
     }
 

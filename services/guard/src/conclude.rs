@@ -75,6 +75,7 @@ impl Guard {
                 })
             }
             Err(refused) => {
+                let refused = self.explained(refused);
                 self.note_refusal(Some(&known), &refused, route, now);
                 if self.only_reports(route) {
                     Ok(Admission {
@@ -87,6 +88,11 @@ impl Guard {
                 }
             }
         }
+    }
+
+    /// With the place of the catalogue: every refusal that leaves the guard links to its entry.
+    pub(crate) fn explained(&self, refused: Refused) -> Refused {
+        refused.explained_at(self.0.error_pages.clone())
     }
 
     pub(crate) fn only_reports(&self, route: &Requirements) -> bool {

@@ -111,6 +111,9 @@ pub struct Config {
     pub keys_kept_ms: i64,
     /// How many good signatures are remembered; 0: none.
     pub signatures_max: usize,
+    /// Where the error catalogue is, without a slash at its end; every refusal links to its entry there.
+    /// `None`: that of the node, if `own` names one: the first spelling's base and `/errors`.
+    pub error_pages: Option<String>,
 }
 
 impl Config {
@@ -128,7 +131,18 @@ impl Config {
             report_only: false,
             keys_kept_ms: KEYS_KEPT_MS,
             signatures_max: SIGNATURES_MAX,
+            error_pages: None,
         }
+    }
+
+    /// Where the error catalogue is; `None`: nobody said, and no issuer of Curfew's tells its base.
+    pub(crate) fn error_pages(&self) -> Option<Arc<str>> {
+        if let Some(pages) = &self.error_pages {
+            return Some(pages.as_str().into());
+        }
+        // A tenant's issuer is `{base}/{tenant}`.
+        let (base, _) = self.own.first()?.spellings.first()?.rsplit_once('/')?;
+        base.contains("://").then(|| format!("{base}/errors").into())
     }
 }
 
@@ -185,6 +199,12 @@ pub enum ConfigError {
         min_ms: i64,
         /// The most.
         max_ms: i64,
+    },
+    /// RFC 6750 section 3 asks for an absolute address.
+    #[error("`error_pages` is not an address that begins with http:// or https://: `{address}`")]
+    ErrorPages {
+        /// What was said.
+        address: String,
     },
     /// A key set that was given as bytes is none, or has no usable key.
     #[error("issuer entry {entry}: the given key set has no usable key")]
@@ -246,6 +266,13 @@ pub(crate) fn validate(config: &Config) -> Result<Issuers, ConfigError> {
     in_range("bound_ms", config.bound_ms, 1, BOUND_MAX_MS)?;
     in_range("keys_kept_ms", config.keys_kept_ms, 0, LIFE_MAX_MS)?;
     config.stale.validate()?;
+    if let Some(address) = &config.error_pages
+        && !(address.starts_with("http://") || address.starts_with("https://"))
+    {
+        return Err(ConfigError::ErrorPages {
+            address: address.clone(),
+        });
+    }
     let mut issuers = Issuers::default();
     for own in &config.own {
         let issuer = Issuer {

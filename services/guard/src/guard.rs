@@ -57,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) bound_ms: i64,
     pub(crate) stale: Stale,
     pub(crate) report_only: bool,
+    pub(crate) error_pages: Option<Arc<str>>,
     pub(crate) signatures: SignatureCache,
     view: ArcSwapOption<View>,
     wakes: Vec<watch::Sender<u64>>,
@@ -287,6 +288,7 @@ impl GuardBuilder {
     /// The configuration is none; the message names the setting.
     pub fn build(self) -> Result<Guard, ConfigError> {
         let valid = validate(&self.config)?;
+        let error_pages = self.config.error_pages();
         let mut issuers = Vec::with_capacity(valid.entries.len());
         for (issuer, source) in valid.entries {
             let entry = issuer.entry;
@@ -303,6 +305,7 @@ impl GuardBuilder {
             bound_ms: self.config.bound_ms,
             stale: self.config.stale,
             report_only: self.config.report_only,
+            error_pages,
             signatures: SignatureCache::new(self.config.signatures_max),
             view: ArcSwapOption::empty(),
             wakes: (0..WAKES).map(|_| watch::Sender::new(0)).collect(),

@@ -69,6 +69,7 @@ impl Gate {
         let checked = match presented(parts) {
             Ok(presented) => self.guard.check_asking(presented, &route).await,
             Err(refused) => {
+                let refused = self.guard.explained(refused);
                 self.guard.note_refusal(None, &refused, &route, self.guard.now());
                 Err(refused)
             }

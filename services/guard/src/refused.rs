@@ -5,8 +5,9 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
-use curfew_core::refusal::{Class, Reason, Refusal};
+use curfew_core::refusal::{AtResource, Reason, Refusal};
 use curfew_core::time::Millis;
 
 /// A refusal, and what a challenge says besides. Reads as the core's [`Refusal`].
@@ -17,6 +18,8 @@ pub struct Refused(Box<Inner>);
 struct Inner {
     refusal: Refusal,
     more: More,
+    /// Where the catalogue is.
+    error_pages: Option<Arc<str>>,
 }
 
 /// What a challenge says besides the refusal.
@@ -45,20 +48,13 @@ pub struct StepUp {
     pub max_age_s: Option<i64>,
 }
 
-/// How an answer is sent: one table for HTTP and gRPC.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Answer {
-    /// 401, UNAUTHENTICATED.
-    Unauthenticated,
-    /// 403, PERMISSION_DENIED.
-    Denied,
-    /// 503, UNAVAILABLE.
-    Unavailable,
-}
-
 impl Refused {
     pub(crate) fn new(refusal: Refusal, more: More) -> Self {
-        Self(Box::new(Inner { refusal, more }))
+        Self(Box::new(Inner {
+            refusal,
+            more,
+            error_pages: None,
+        }))
     }
 
     /// The refusal itself.
@@ -70,7 +66,7 @@ impl Refused {
     /// Whether a repetition with the same token may succeed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        self.answer() == Answer::Unavailable
+        self.answer() == AtResource::Unavailable
     }
 
     /// When to come again, s.
@@ -89,6 +85,19 @@ impl Refused {
         }
     }
 
+    /// The catalogue's entry; `None`: this guard does not know where the catalogue is.
+    #[must_use]
+    pub fn error_uri(&self) -> Option<String> {
+        let pages = self.0.error_pages.as_ref()?;
+        Some(format!("{pages}/{}", self.0.refusal.reason.code()))
+    }
+
+    /// With the place of the catalogue.
+    pub(crate) fn explained_at(mut self, error_pages: Option<Arc<str>>) -> Self {
+        self.0.error_pages = error_pages;
+        self
+    }
+
     pub(crate) fn set_not_issued_before(&mut self, instant: Millis) {
         self.0.more.not_issued_before = Some(instant);
     }
@@ -97,17 +106,11 @@ impl Refused {
         &self.0.more
     }
 
-    pub(crate) fn answer(&self) -> Answer {
+    pub(crate) fn answer(&self) -> AtResource {
         if self.0.more.step_up.is_some() {
-            return Answer::Unauthenticated;
+            return AtResource::Unauthenticated;
         }
-        match self.0.refusal.reason.class() {
-            Class::Retry | Class::Limit => Answer::Unavailable,
-            Class::Denied => Answer::Denied,
-            Class::Invalid | Class::Unauthenticated | Class::Dead | Class::NotFound | Class::Exists => {
-                Answer::Unauthenticated
-            }
-        }
+        self.0.refusal.reason.at_resource()
     }
 
     /// What the catalogue calls it, without the prefix that a domain says anyway.

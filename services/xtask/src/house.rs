@@ -15,9 +15,13 @@ const LINES_MAX: usize = 600;
 const LINES_TO_LOOK_AT: usize = 400;
 
 /// Documents whose paths must exist, once the documents do.
-const DOCUMENTS: [&str; 4] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "services/ARCHITECTURE.md",
+    "services/ERRORS.md",
+    "services/SECURITY.md",
+    "services/THREATS.md",
+    "deploy/quickstarts/python/README.md",
     "proto/README.md",
     "deploy/RUNBOOK.md",
 ];

@@ -43,36 +43,12 @@ pub(crate) struct Words<'a> {
     pub(crate) tells_records: bool,
 }
 
-/// Reasons whose code is not their class's.
-const EXCEPTIONS: &[(Reason, Code)] = &[
-    (Reason::NotImplemented, Code::Unimplemented),
-    (Reason::Conflict, Code::Aborted),
-    (Reason::CallerUnknown, Code::Unauthenticated),
-    // The client of the request, not the caller, is nobody: the contract says so.
-    (Reason::ClientAuthenticationFailed, Code::Unauthenticated),
-    (Reason::BindingMissing, Code::Unauthenticated),
-    (Reason::BindingWrong, Code::Unauthenticated),
-    // A token in a request that is over, rather than malformed.
-    (Reason::TokenExpired, Code::FailedPrecondition),
-    (Reason::TokenRevoked, Code::FailedPrecondition),
-];
-
-/// The code of a reason.
+/// The code of a reason: the table's, or NOT_FOUND of what a management call names.
 pub(crate) fn code_of(reason: Reason, of: Of) -> Code {
-    if let Some((_, code)) = EXCEPTIONS.iter().find(|(exception, _)| *exception == reason) {
-        return *code;
+    if of == Of::Named && is_unknown(reason) {
+        return Code::NotFound;
     }
-    match reason.class() {
-        // The form of a token that the request holds.
-        Class::Invalid | Class::Unauthenticated => Code::InvalidArgument,
-        Class::Denied => Code::PermissionDenied,
-        Class::Dead if of == Of::Named && is_unknown(reason) => Code::NotFound,
-        Class::Dead => Code::FailedPrecondition,
-        Class::NotFound => Code::NotFound,
-        Class::Exists => Code::AlreadyExists,
-        Class::Retry => Code::Unavailable,
-        Class::Limit => Code::ResourceExhausted,
-    }
+    Code::from_i32(reason.grpc_code().number())
 }
 
 /// The reason on the wire: the catalogue code, without its prefix.
@@ -215,27 +191,15 @@ mod tests {
         }
     }
 
-    fn expected(class: Class) -> Code {
-        match class {
-            Class::Invalid | Class::Unauthenticated => Code::InvalidArgument,
-            Class::Denied => Code::PermissionDenied,
-            Class::Dead => Code::FailedPrecondition,
-            Class::NotFound => Code::NotFound,
-            Class::Exists => Code::AlreadyExists,
-            Class::Retry => Code::Unavailable,
-            Class::Limit => Code::ResourceExhausted,
-        }
-    }
-
     #[test]
-    fn every_reason_has_its_classs_code_or_is_an_exception_on_purpose() {
+    fn what_is_unknown_is_dead_in_a_request_and_not_found_where_it_is_named() {
         for reason in Reason::ALL {
-            let exception = EXCEPTIONS
-                .iter()
-                .find(|(of, _)| of == reason)
-                .map(|(_, code)| *code);
-            let code = exception.unwrap_or_else(|| expected(reason.class()));
-            assert_eq!(code_of(*reason, Of::Request), code, "{reason:?}");
+            let code = code_of(*reason, Of::Request);
+            // The words of the table are those of gRPC.
+            assert_eq!(
+                format!("{code:?}").to_ascii_uppercase(),
+                reason.grpc_code().as_str().replace('_', "")
+            );
             let named = if is_unknown(*reason) { Code::NotFound } else { code };
             assert_eq!(code_of(*reason, Of::Named), named, "{reason:?}");
         }
@@ -267,7 +231,8 @@ mod tests {
     #[test]
     fn every_status_names_reason_stage_page_and_when_to_repeat() {
         for reason in Reason::ALL {
-            let refusal = Refusal::new(Stage::Issuance, *reason).about("it");
+            let stage = reason.stages().next().unwrap();
+            let refusal = Refusal::new(stage, *reason).about("it");
             let status = status_of(&refusal, Of::Request, words());
             let details = status.get_error_details();
             let info = details.error_info().unwrap();
@@ -278,7 +243,7 @@ mod tests {
             assert_eq!(format!("CURFEW_{}", info.reason), info.metadata["code"]);
             assert_eq!(
                 (&*info.metadata["stage"], &*info.metadata["stage_number"]),
-                ("issuance", "6")
+                (stage.as_str(), &*stage.number().to_string())
             );
             assert_eq!(info.metadata["detail"], "it");
             let page = &details.help().unwrap().links[0].url;

@@ -3,9 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use curfew_authority::Authority;
+use curfew_core::refusal::Reason;
 use curfew_core::time::DIRECTORY_AGE_MAX_MS;
 use http::StatusCode;
 use serde_json::{Value, json};
+
+use crate::catalogue::PLACE;
 
 /// The process answers.
 pub(crate) async fn live() -> StatusCode {
@@ -24,8 +27,17 @@ pub(crate) async fn ready(State(authority): State<Authority>) -> (StatusCode, Js
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
+    let lacking = [
+        (directory, Reason::DirectoryStale),
+        (tail, Reason::FreshnessStale),
+        (key, Reason::KeyUnavailable),
+    ];
+    let lacking = lacking.into_iter().filter(|(is_well, _)| !is_well);
+    let pages: Vec<_> = lacking
+        .map(|(_, reason)| format!("{PLACE}/{}", reason.code()))
+        .collect();
     (
         status,
-        Json(json!({"ready": is_ready, "directory": directory, "tail": tail, "key": key})),
+        Json(json!({"ready": is_ready, "directory": directory, "tail": tail, "key": key, "help": pages})),
     )
 }

@@ -6,8 +6,9 @@
 use axum::extract::{Path, State};
 use axum::response::IntoResponse;
 use curfew_authority::Authority;
-use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+
+use crate::refuse;
 
 /// The key set.
 pub(crate) async fn of_all(State(authority): State<Authority>) -> impl IntoResponse {
@@ -29,6 +30,6 @@ pub(crate) async fn of_tenant(state: State<Authority>, Path(tenant): Path<String
     if is_known {
         of_all(state).await.into_response()
     } else {
-        StatusCode::NOT_FOUND.into_response()
+        refuse::unknown_tenant()
     }
 }

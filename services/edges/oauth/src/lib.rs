@@ -9,6 +9,7 @@ mod health;
 mod keys;
 mod limits;
 mod metadata;
+mod refuse;
 
 use std::future::Future;
 
@@ -40,6 +41,8 @@ pub fn router(authority: Authority) -> Router {
         .route("/health/ready", get(health::ready))
         .route("/errors", get(catalogue::all))
         .route("/errors/{code}", get(catalogue::one))
+        .fallback(refuse::unknown_path)
+        .method_not_allowed_fallback(refuse::other_method)
         .layer(DefaultBodyLimit::max(0))
         .layer(axum::middleware::from_fn(limits::bounded))
         .layer(GlobalConcurrencyLimitLayer::new(limits::ANSWERS_MAX))

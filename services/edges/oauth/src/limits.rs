@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
+use curfew_core::refusal::Reason;
 use http::StatusCode;
+
+use crate::refuse;
 
 /// The longest path, bytes: an issuer's name and a well-known suffix.
 const PATH_MAX: usize = 512;
@@ -21,10 +24,15 @@ pub(crate) const ANSWERS_MAX: usize = 1_024;
 /// Refuses what is too long, and gives up what takes too long.
 pub(crate) async fn bounded(request: Request, next: Next) -> Response {
     if request.uri().path().len() > PATH_MAX {
-        return (StatusCode::URI_TOO_LONG, "the path is too long").into_response();
+        let about = format!("the path is longer than {PATH_MAX} bytes");
+        return refuse::because(StatusCode::URI_TOO_LONG, Reason::FieldInvalid, &about);
     }
     match tokio::time::timeout(ANSWER_TIME_MAX, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "no answer in time").into_response(),
+        Err(_) => refuse::because(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Reason::Overloaded,
+            "no answer in time",
+        ),
     }
 }

@@ -2,12 +2,14 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::Response;
 use curfew_authority::Authority;
-use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::refuse;
+
 /// `/{tenant}/.well-known/openid-configuration`: appended to the issuer.
-pub(crate) async fn openid(state: State<Authority>, path: Path<String>) -> Result<Json<Value>, StatusCode> {
+pub(crate) async fn openid(state: State<Authority>, path: Path<String>) -> Result<Json<Value>, Response> {
     oauth(state, path).await
 }
 
@@ -15,9 +17,12 @@ pub(crate) async fn openid(state: State<Authority>, path: Path<String>) -> Resul
 pub(crate) async fn oauth(
     State(authority): State<Authority>,
     Path(tenant): Path<String>,
-) -> Result<Json<Value>, StatusCode> {
+) -> Result<Json<Value>, Response> {
     let loaded = authority.directory().loaded();
-    let tenant = loaded.view.tenant_by_name(&tenant).ok_or(StatusCode::NOT_FOUND)?;
+    let tenant = loaded
+        .view
+        .tenant_by_name(&tenant)
+        .ok_or_else(refuse::unknown_tenant)?;
     let issuer = tenant
         .issuer_spellings
         .first()

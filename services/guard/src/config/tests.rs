@@ -36,6 +36,10 @@ fn a_bad_configuration_is_refused_by_the_setting_that_is_wrong() {
         "`bound_ms` is 0 ms; it must be 1 to 3600000 ms",
     );
     check(
+        |config| config.error_pages = Some("/errors".into()),
+        "`error_pages` is not an address that begins with http:// or https://: `/errors`",
+    );
+    check(
         |config| config.stale = Stale::AgeCap { cap_ms: 0 },
         "`cap_ms` is 0 ms; it must be 1 to 86400000 ms",
     );
@@ -77,4 +81,28 @@ fn a_bad_configuration_is_refused_by_the_setting_that_is_wrong() {
             &format!("issuer entry {own}: the given key set has no usable key"),
         );
     }
+}
+
+#[test]
+fn the_catalogue_is_beside_the_first_issuer_of_curfews_own_unless_it_is_named() {
+    let signer = key(Algorithm::Es256, "k1");
+    let mut config = config(&signer, &signer);
+    assert_eq!(
+        config.error_pages().as_deref(),
+        Some("https://login.example/errors")
+    );
+    config.error_pages = Some("https://docs.example/curfew".into());
+    assert_eq!(
+        config.error_pages().as_deref(),
+        Some("https://docs.example/curfew")
+    );
+    config.error_pages = None;
+    config.own[0].spellings[0] = "https://login.example".into();
+    assert_eq!(
+        config.error_pages(),
+        None,
+        "an issuer without a tenant has no base"
+    );
+    config.own.clear();
+    assert_eq!(config.error_pages(), None, "a foreign provider has no such page");
 }

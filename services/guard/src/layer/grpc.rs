@@ -16,7 +16,7 @@ use tower_service::Service;
 
 use super::{Access, Gate};
 use crate::guard::Guard;
-use crate::refused::{Answer, Refused};
+use crate::refused::Refused;
 use crate::route::Requirements;
 
 /// The domain of `google.rpc.ErrorInfo`.
@@ -106,11 +106,7 @@ impl Refused {
     /// repetition makes sense `RetryInfo`, and the challenges as `www-authenticate` metadata.
     #[must_use]
     pub fn to_status(&self) -> Status {
-        let code = match self.answer() {
-            Answer::Unauthenticated => Code::Unauthenticated,
-            Answer::Denied => Code::PermissionDenied,
-            Answer::Unavailable => Code::Unavailable,
-        };
+        let code = Code::from_i32(self.answer().grpc_code().number());
         let mut about = HashMap::from([("stage".to_owned(), self.stage.as_str().to_owned())]);
         if let Some(by) = &self.by {
             about.insert("initiator".to_owned(), by.initiator.as_str().to_owned());
@@ -118,6 +114,9 @@ impl Refused {
         let mut details = ErrorDetails::with_error_info(self.short_code(), DOMAIN, about);
         if let Some(seconds) = self.retry_after_s() {
             details.set_retry_info(Some(Duration::from_secs(seconds.into())));
+        }
+        if let Some(page) = self.error_uri() {
+            details.add_help_link(self.reason.fix(), page);
         }
         let mut metadata = MetadataMap::new();
         // A challenge is printable ASCII, so this is always a value.

@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use super::{Access, Gate};
 use crate::guard::Guard;
-use crate::refused::{Answer, Refused};
+use crate::refused::Refused;
 use crate::route::Requirements;
 
 /// Puts a guard before an HTTP service.
@@ -98,11 +98,9 @@ impl Refused {
     #[must_use]
     pub fn to_http<R: From<String>>(&self) -> Response<R> {
         let mut response = Response::new(R::from(self.to_json().to_string()));
-        *response.status_mut() = match self.answer() {
-            Answer::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Answer::Denied => StatusCode::FORBIDDEN,
-            Answer::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        };
+        // The table's statuses are all there are, and valid.
+        *response.status_mut() =
+            StatusCode::from_u16(self.answer().http_status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -81,6 +81,7 @@ async fn a_handler_sees_the_admission_and_a_refused_call_never_reaches_it() {
             "stage": "resource_call",
             "description": "the token lacks a scope or role that this call needs",
             "help": "ask for a token with that scope",
+            "error_uri": "https://login.example/errors/CURFEW_SCOPE_INSUFFICIENT",
         })
     );
 
@@ -219,4 +220,8 @@ async fn grpc_callers_get_a_status_with_the_same_words() {
         Some(std::time::Duration::from_secs(5))
     );
     assert_eq!(details.error_info().unwrap().reason, "FRESHNESS_STALE");
+    assert_eq!(
+        details.help().unwrap().links[0].url,
+        "https://login.example/errors/CURFEW_FRESHNESS_STALE"
+    );
 }

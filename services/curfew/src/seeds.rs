@@ -178,8 +178,38 @@ pub(crate) struct CallerSeed {
     pub(crate) roles: Vec<String>,
     /// Names of tenants; `["*"]`: all of them.
     pub(crate) tenants: Vec<String>,
+    /// Names of certificates that mean it, each with its kind: `dns:`, `uri:`, `email:`, `x5t:`.
+    #[serde(default)]
+    pub(crate) certificates: Vec<CertificateName>,
     /// Where a new secret is written (0600); without it the secret is printed once.
     pub(crate) secret_file: Option<PathBuf>,
+}
+
+/// A name of a certificate, with its kind.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct CertificateName(admin::CertificateMatch);
+
+impl TryFrom<String> for CertificateName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let mut wanted = admin::CertificateMatch::default();
+        let (kind, value) = text.split_once(':').unwrap_or_default();
+        let field = match kind {
+            "dns" => &mut wanted.san_dns,
+            "uri" => &mut wanted.san_uri,
+            "email" => &mut wanted.san_email,
+            "x5t" => &mut wanted.x5t_s256,
+            _ => {
+                return Err(format!(
+                    "`{text}` does not begin with `dns:`, `uri:`, `email:` or `x5t:`"
+                ));
+            }
+        };
+        value.clone_into(field);
+        Ok(Self(wanted))
+    }
 }
 
 impl Seeds {
@@ -307,6 +337,7 @@ impl CallerSeed {
             display_name: self.display_name.clone(),
             roles: self.roles.clone(),
             tenants: self.tenants.iter().map(name).collect(),
+            certificates: self.certificates.iter().map(|name| name.0.clone()).collect(),
             ..Default::default()
         }
     }

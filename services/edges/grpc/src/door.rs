@@ -9,6 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use curfew_authority::{Authority, Credentials};
 use curfew_core::refusal::{Reason, Refusal, Stage};
@@ -18,11 +19,13 @@ use http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 use tonic::body::Body;
+use tonic_types::FieldViolation;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::access::{self, Also, Pace, Rule, Where};
 use crate::caller::{self, Caller, Presented};
+use crate::deadline;
 use crate::shared::Shared;
 use crate::status::{self, Of};
 
@@ -77,6 +80,10 @@ where
                 Ok(entered) => entered,
                 Err(status) => return Ok(status.into_http()),
             };
+            let patience = match patience(&shared, request.headers()) {
+                Ok(patience) => patience,
+                Err(status) => return Ok(status.into_http()),
+            };
             let served = async {
                 let (caller, presented) =
                     permit(&shared, rule, request.headers(), request.extensions().get()).await?;
@@ -94,14 +101,17 @@ where
                 }
             };
             let bounded = async {
-                match rule.pace {
-                    Pace::Wait => served.await,
-                    Pace::Call | Pace::Stream => {
-                        match tokio::time::timeout(shared.settings.call_time_max, served).await {
-                            Ok(served) => served,
-                            Err(_) => Err(late(&shared, rule)),
-                        }
-                    }
+                let own = match rule.pace {
+                    Pace::Wait => None,
+                    Pace::Call | Pace::Stream => Some(shared.settings.call_time_max),
+                };
+                // Nobody works for a caller that has gone.
+                let Some(time) = own.into_iter().chain(patience).min() else {
+                    return served.await;
+                };
+                match tokio::time::timeout(time, served).await {
+                    Ok(served) => served,
+                    Err(_) => Err(late(&shared, rule, time)),
                 }
             };
             match AssertUnwindSafe(bounded).catch_unwind().await {
@@ -200,13 +210,18 @@ async fn permit(
     Ok((caller, Some(presented)))
 }
 
+/// How long the caller will wait, where it says so.
+fn patience(shared: &Shared, headers: &HeaderMap) -> Result<Option<Duration>, Status> {
+    deadline::of(headers).map_err(|fault| {
+        let fault = FieldViolation::new("(metadata) grpc-timeout", fault);
+        status::violations(vec![fault], shared.words(None))
+    })
+}
+
 /// The outcome is not known: the same words as of a store that did not answer.
-fn late(shared: &Shared, rule: &Rule) -> Status {
+fn late(shared: &Shared, rule: &Rule, time: Duration) -> Status {
     tracing::warn!(path = rule.path, "call took too long");
-    let about = format!(
-        "no answer within {} s; the outcome is not known",
-        shared.settings.call_time_max.as_secs()
-    );
+    let about = format!("no answer within {time:?}; the outcome is not known");
     let refusal = Refusal::new(Stage::Request, Reason::StoreUnavailable).about(about);
     status::status_of(&refusal, Of::Request, shared.words(None))
 }

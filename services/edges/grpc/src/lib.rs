@@ -11,6 +11,7 @@ mod admin;
 mod caller;
 mod check;
 mod convert;
+mod deadline;
 mod door;
 mod health;
 mod name;

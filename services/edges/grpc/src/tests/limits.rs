@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use curfew_proto::session::v1 as session;
 use tokio_stream_next::next;
-use tonic::{Code, Request};
+use tonic::{Code, Request, Status};
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 use tonic_reflection::pb::v1::ServerReflectionRequest;
@@ -13,7 +13,7 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_types::StatusExt as _;
 
-use super::world::{TENANT, World, by, reason};
+use super::world::{TENANT, World, by, faults, reason};
 
 mod tokio_stream_next {
     //! The next message of a stream that must have one.
@@ -92,6 +92,40 @@ async fn a_call_that_takes_too_long_has_an_outcome_that_is_not_known() {
 }
 
 #[tokio::test]
+async fn a_call_is_not_worked_on_for_longer_than_its_caller_waits() {
+    let world = World::new().await;
+    let session = world.open("alice").await;
+    let held = world.store.delay_next();
+    let end = session::EndSessionRequest {
+        name: session,
+        request_id: world.id(),
+        ..Default::default()
+    };
+    // Without tonic's client, which would give up by itself.
+    let stream = tokio::net::TcpStream::connect(world.address).await.unwrap();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    tokio::spawn(connection);
+    let message = prost::Message::encode_to_vec(&end);
+    let mut frame = vec![0];
+    frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    frame.extend(message);
+    let request = http::Request::post("http://localhost/curfew.session.v1.SessionService/EndSession")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("authorization", &world.backend)
+        .header("grpc-timeout", "300m")
+        .body(http_body_util::Full::new(hyper::body::Bytes::from(frame)))
+        .unwrap();
+    let refused = sender.send_request(request).await.unwrap();
+    let refused = Status::from_header_map(refused.headers()).unwrap();
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+    assert!(refused.message().contains("within 300ms"), "{refused}");
+    held.release();
+}
+
+#[tokio::test]
 async fn a_store_that_is_away_is_unavailable_and_nothing_else() {
     let world = World::new().await;
     let session = world.open("alice").await;
@@ -124,7 +158,7 @@ async fn a_message_over_the_limit_is_refused_and_the_connection_lives() {
         .get_session(by(&world.backend, get("x")))
         .await
         .unwrap_err();
-    assert_eq!(super::world::faults(&refused), ["name"]);
+    assert_eq!(faults(&refused), ["name"]);
 }
 
 #[tokio::test]

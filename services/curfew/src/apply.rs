@@ -1,15 +1,37 @@
 //! `curfew apply`: creates what a file names, where it is not there yet.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use curfew_proto::admin::v1 as admin;
+use serde_json::json;
 use tonic::{Code, Status};
 
 use crate::bootstrap::attach;
-use crate::cli::{CallerArgs, Failure};
-use crate::client::{Calls, Credential, connect, request_id, token_of};
+use crate::cli::Failure;
+use crate::client::{Calls, Credential, connect, request_id, token_on, with};
+use crate::commands::fault::About;
+use crate::commands::{Common, print, progress};
 use crate::config::{self, ConfigArgs};
 use crate::seeds::Seeds;
+
+/// Creates what a file names.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Apply {
+    /// The file (TOML).
+    file: PathBuf,
+    /// Only check the file and say what is in it: nobody is asked and nothing is made.
+    #[arg(long)]
+    dry_run: bool,
+    /// The base address of the issuers that are made, a tenant's is `{base}/{name}`; it stays with
+    /// them. Only where no node is running. By default the HTTP address.
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+    /// The node's configuration file. Only where no node is running.
+    #[arg(long, env = "CURFEW_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
 
 /// What became of one record.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -23,76 +45,106 @@ pub(crate) struct Applied {
     pub(crate) secret: Option<String>,
 }
 
-pub(crate) async fn run(
-    file: &Path,
-    node: &ConfigArgs,
-    caller: &CallerArgs,
-    json: bool,
-) -> Result<(), Failure> {
-    let seeds = Seeds::read(file)?;
-    let (node, address) = attach(config::load(node, &[])?).await?;
-    let applied = async {
-        let credential = token_of(&address, &caller.caller, &caller.secret).await?;
-        apply(&seeds, &address, credential).await
+pub(crate) async fn run(args: Apply) -> Result<(), Failure> {
+    let seeds = Seeds::read(&args.file)?;
+    if args.dry_run {
+        for name in seeds.names() {
+            tell(
+                &args,
+                json!({"name": name, "result": "named"}),
+                &format!("named    {name}\n"),
+            )?;
+        }
+        return Ok(());
     }
-    .await;
+    let connection = &args.common.connection;
+    if connection.address.is_some() {
+        let calls = connection.open().await?;
+        return report(&args, &seeds, calls).await;
+    }
+    // Without a node there is none to prove oneself to but the one that is started for this.
+    let secret = connection.asker.required_secret()?;
+    let said = ConfigArgs {
+        config: args.config.clone(),
+        data: connection.data.as_ref().map(|data| data.display().to_string()),
+        base_url: args.base_url.clone(),
+        ..ConfigArgs::default()
+    };
+    let (node, address) = attach(config::load(&said, &[])?).await?;
+    let done = async {
+        let channel = match &node {
+            Some(_) => connect(&address).await?,
+            None => connection.dial_at(&address).await?,
+        };
+        let credential = token_on(channel.clone(), &connection.asker.caller, secret.expose_text()).await?;
+        report(&args, &seeds, with(channel, credential)).await
+    };
+    let done = done.await;
     if let Some(node) = node {
         node.stop().await;
     }
-    for applied in applied? {
-        if json {
-            println!("{}", serde_json::to_string(&applied)?);
-            continue;
-        }
-        println!("{:<8} {}", applied.result, applied.name);
-        if let Some(secret) = applied.secret {
-            println!("         secret, shown this once: {secret}");
-        }
-    }
-    Ok(())
+    done
 }
 
-/// Applies seeds over gRPC; what exists is left as it is.
+/// Applies, and tells each record as it is made: what was made is told even where the next one fails.
+async fn report(args: &Apply, seeds: &Seeds, calls: Calls) -> Result<(), Failure> {
+    let bar = progress::steps("applying", seeds.names().count());
+    let mut run = Run::new(calls, |_: &Applied| bar.inc(1));
+    let done = run.all(seeds).await;
+    let applied = run.applied;
+    bar.finish_and_clear();
+    for applied in applied {
+        let mut text = format!("{:<8} {}\n", applied.result, applied.name);
+        if let Some(secret) = &applied.secret {
+            text.push_str(&format!("         secret, shown this once: {secret}\n"));
+        }
+        tell(args, serde_json::to_value(&applied)?, &text)?;
+    }
+    done
+}
+
+fn tell(args: &Apply, json: serde_json::Value, text: &str) -> Result<(), Failure> {
+    if args.common.json {
+        print::json(&json)
+    } else {
+        print::text(text)
+    }
+}
+
+/// Applies seeds over gRPC to a node on this machine; what exists is left as it is.
 pub(crate) async fn apply(
     seeds: &Seeds,
     address: &str,
     credential: Credential,
 ) -> Result<Vec<Applied>, Failure> {
-    let channel = connect(address).await?;
-    let mut run = Run {
-        tenants: admin::tenant_service_client::TenantServiceClient::with_interceptor(
-            channel.clone(),
-            credential.clone(),
-        ),
-        clients: admin::client_service_client::ClientServiceClient::with_interceptor(
-            channel.clone(),
-            credential.clone(),
-        ),
-        resources: admin::resource_service_client::ResourceServiceClient::with_interceptor(
-            channel.clone(),
-            credential.clone(),
-        ),
-        issuers: admin::issuer_service_client::IssuerServiceClient::with_interceptor(
-            channel.clone(),
-            credential.clone(),
-        ),
-        callers: admin::caller_service_client::CallerServiceClient::with_interceptor(channel, credential),
-        applied: Vec::new(),
-    };
+    let mut run = Run::new(with(connect(address).await?, credential), |_: &Applied| {});
     run.all(seeds).await?;
     Ok(run.applied)
 }
 
-struct Run {
+struct Run<F> {
     tenants: admin::tenant_service_client::TenantServiceClient<Calls>,
     clients: admin::client_service_client::ClientServiceClient<Calls>,
     resources: admin::resource_service_client::ResourceServiceClient<Calls>,
     issuers: admin::issuer_service_client::IssuerServiceClient<Calls>,
     callers: admin::caller_service_client::CallerServiceClient<Calls>,
     applied: Vec<Applied>,
+    each: F,
 }
 
-impl Run {
+impl<F: FnMut(&Applied)> Run<F> {
+    fn new(calls: Calls, each: F) -> Self {
+        Self {
+            tenants: admin::tenant_service_client::TenantServiceClient::new(calls.clone()),
+            clients: admin::client_service_client::ClientServiceClient::new(calls.clone()),
+            resources: admin::resource_service_client::ResourceServiceClient::new(calls.clone()),
+            issuers: admin::issuer_service_client::IssuerServiceClient::new(calls.clone()),
+            callers: admin::caller_service_client::CallerServiceClient::new(calls),
+            applied: Vec::new(),
+            each,
+        }
+    }
+
     async fn all(&mut self, seeds: &Seeds) -> Result<(), Failure> {
         for tenant in &seeds.tenants {
             let parent = format!("tenants/{}", tenant.name);
@@ -171,13 +223,15 @@ impl Run {
         let result = match made {
             Ok(()) => "created",
             Err(status) if status.code() == Code::AlreadyExists => "exists",
-            Err(status) => return Err(format!("{name}: {}", status.message()).into()),
+            Err(status) => return Err(About { name, status }.into()),
         };
-        self.applied.push(Applied {
+        let applied = Applied {
             name,
             result,
             secret: None,
-        });
+        };
+        (self.each)(&applied);
+        self.applied.push(applied);
         Ok(())
     }
 
@@ -192,15 +246,22 @@ impl Run {
             }
             return Ok(());
         };
-        use std::io::Write as _;
-        use std::os::unix::fs::OpenOptionsExt as _;
-        let open = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(file);
-        let mut open = open.map_err(|error| format!("{}: {error}", file.display()))?;
-        open.write_all(secret.as_bytes())?;
+        if let Err(error) = write_secret(file, &secret) {
+            // It exists nowhere else: rather shown than lost.
+            if let Some(last) = self.applied.last_mut() {
+                last.secret = Some(secret);
+            }
+            return Err(format!("{}: {error}; its secret was shown instead", file.display()).into());
+        }
         Ok(())
     }
+}
+
+fn write_secret(file: &Path, secret: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut open = std::fs::OpenOptions::new();
+    let mut open = open.write(true).create_new(true).mode(0o600).open(file)?;
+    open.write_all(secret.as_bytes())?;
+    open.sync_all()
 }

@@ -65,7 +65,7 @@ pub(crate) async fn first_admin(
     };
     match callers.create_caller(request).await {
         Err(status) if status.code() == tonic::Code::AlreadyExists => Ok((id, None)),
-        Err(status) => Err(status.message().to_owned().into()),
+        Err(status) => Err(status.into()),
         Ok(made) => Ok((id, Some(made.into_inner().secret_value))),
     }
 }

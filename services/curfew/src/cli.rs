@@ -3,13 +3,26 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::commands::exit::Exit;
+use crate::commands::{fault, server, session, shell};
 use crate::config::{self, ConfigArgs, ConfigCommand};
 use crate::{apply, bootstrap, demo, serve};
 
 /// Whatever goes wrong below the command line.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What `curfew --help` gathers under which heading; what stands nowhere comes last, under one of its own.
+const GROUPS: [(&str, &[&str]); 4] = [
+    ("Run a node", &["demo", "serve", "config", "doctor"]),
+    ("Set it up", &["bootstrap", "apply"]),
+    (
+        "Operate it",
+        &["session", "token", "revoke", "watch", "key", "server"],
+    ),
+    ("For your shell", &["completions", "man", "help"]),
+];
 
 /// Sessions, refresh tokens and revocations that kill live access tokens.
 #[derive(Debug, Parser)]
@@ -23,7 +36,7 @@ pub(crate) struct Cli {
 enum Command {
     /// Tell the whole story with real tokens over real sockets, in a temporary directory.
     Demo {
-        /// One JSON object a line; the last is the summary.
+        /// Print one JSON object a line; the last is the summary.
         #[arg(long)]
         json: bool,
     },
@@ -41,39 +54,22 @@ enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Create what a file names, where it is not there yet; nothing is overwritten.
-    Apply {
-        /// The file (TOML).
-        file: PathBuf,
-        #[command(flatten)]
-        node: ConfigArgs,
-        #[command(flatten)]
-        caller: CallerArgs,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
+    Apply(apply::Apply),
+    /// Look sessions up, and end them.
+    Session(session::Session),
+    /// Ask a node what it is.
+    Server(server::Server),
+    /// Print the completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
     },
-}
-
-/// Who asks: a caller with the role `admin`.
-#[derive(Args, Clone)]
-pub(crate) struct CallerArgs {
-    /// The caller's id.
-    #[arg(long, env = "CURFEW_CALLER", default_value = "admin")]
-    pub(crate) caller: String,
-    /// Its secret; an argument would show in process lists, so the environment gives it.
-    #[arg(
-        long = "secret-from-environment",
-        env = "CURFEW_SECRET",
-        hide = true,
-        hide_env_values = true
-    )]
-    pub(crate) secret: String,
-}
-
-impl std::fmt::Debug for CallerArgs {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "CallerArgs({}, ..)", self.caller)
-    }
+    /// Print the manual page of `curfew`, or write those of all commands.
+    Man {
+        /// Write one page for each command into this directory; it is made where it is not there.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
 }
 
 /// How a node is started.
@@ -105,7 +101,9 @@ impl Cli {
             Command::Serve(args) => return config::log(&args.node),
             // People and programs read standard output there.
             Command::Demo { .. } => "off",
-            Command::Bootstrap { .. } | Command::Apply { .. } | Command::Config(_) => "warn",
+            Command::Bootstrap { .. } | Command::Apply(_) | Command::Config(_) => "warn",
+            Command::Session(_) | Command::Server(_) => "off",
+            Command::Completions { .. } | Command::Man { .. } => "off",
         };
         #[expect(
             clippy::disallowed_methods,
@@ -117,34 +115,124 @@ impl Cli {
             ..config::Log::default()
         }
     }
+
+    /// Whether errors are told as JSON.
+    pub(crate) fn wants_json(&self) -> bool {
+        match &self.command {
+            Command::Demo { json } | Command::Bootstrap { json, .. } => *json,
+            Command::Apply(args) => args.common.json,
+            Command::Session(args) => args.common.json,
+            Command::Server(args) => args.common.json,
+            Command::Config(command) => command.wants_json(),
+            Command::Serve(_) | Command::Completions { .. } | Command::Man { .. } => false,
+        }
+    }
+}
+
+/// The command line as clap knows it, with the commands gathered under headings.
+pub(crate) fn command() -> clap::Command {
+    let command = Cli::command();
+    let help = grouped(&command);
+    command.after_help(Exit::table()).help_template(format!(
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{help}Options:\n{{options}}\n\n{{after-help}}"
+    ))
+}
+
+fn grouped(command: &clap::Command) -> String {
+    let commands: Vec<_> = command
+        .get_subcommands()
+        .filter(|one| !one.is_hide_set())
+        .collect();
+    let width = commands
+        .iter()
+        .map(|one| one.get_name().len())
+        .max()
+        .unwrap_or_default();
+    let line = |one: &clap::Command| {
+        let about = one.get_about().map(ToString::to_string).unwrap_or_default();
+        format!("  {:<width$}  {about}\n", one.get_name())
+    };
+    let mut text = String::new();
+    let mut group = |heading: &str, lines: String| {
+        if !lines.is_empty() {
+            text.push_str(&format!("{heading}:\n{lines}\n"));
+        }
+    };
+    for (heading, names) in GROUPS {
+        let of = |name: &&str| commands.iter().find(|one| one.get_name() == *name);
+        group(
+            heading,
+            names.iter().filter_map(of).map(|one| line(one)).collect(),
+        );
+    }
+    let is_elsewhere =
+        |one: &&&clap::Command| GROUPS.iter().any(|(_, names)| names.contains(&one.get_name()));
+    let others = commands.iter().filter(|one| !is_elsewhere(one));
+    group("Other", others.map(|one| line(one)).collect());
+    text
+}
+
+/// Reads the command line; a mistake in it ends the process, with 2.
+pub(crate) fn parse() -> Cli {
+    let matches = command().get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
 /// Runs a command; its exit code tells.
 pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let done = |()| ExitCode::SUCCESS;
     match cli.command {
         Command::Demo { json } => demo::run(json).await,
-        Command::Serve(args) => serve::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Serve(args) => serve::run(args).await.map(done),
+        Command::Bootstrap { node, json } => bootstrap::run(&node, json).await.map(done),
         Command::Config(command) => config::run(&command),
-        Command::Bootstrap { node, json } => bootstrap::run(&node, json).await.map(|()| ExitCode::SUCCESS),
-        Command::Apply {
-            file,
-            node,
-            caller,
-            json,
-        } => apply::run(&file, &node, &caller, json)
-            .await
-            .map(|()| ExitCode::SUCCESS),
+        Command::Apply(args) => apply::run(args).await.map(done),
+        Command::Session(args) => session::run(args).await.map(done),
+        Command::Server(args) => server::run(args).await.map(done),
+        Command::Completions { shell } => shell::completions(shell).map(done),
+        Command::Man { out } => shell::man(out).map(done),
     }
 }
 
-/// Prints an error with all its causes; the exit code of a command that failed.
-pub(crate) fn fail(error: &(dyn std::error::Error + 'static)) -> ExitCode {
-    eprint!("curfew: {error}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        eprint!(": {cause}");
-        source = cause.source();
+/// Prints an error with what to do about it; the exit code of a command that failed.
+pub(crate) fn fail(error: &(dyn std::error::Error + 'static), json: bool) -> ExitCode {
+    fault::Told::of(error).print(json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command().debug_assert();
     }
-    eprintln!();
-    ExitCode::FAILURE
+
+    #[test]
+    fn every_command_stands_in_the_help_once_and_every_option_is_explained() {
+        fn walk(command: &clap::Command) {
+            assert!(
+                command.get_about().is_some(),
+                "{} says nothing",
+                command.get_name()
+            );
+            for arg in command.get_arguments() {
+                assert!(
+                    arg.get_help().is_some(),
+                    "{} {}",
+                    command.get_name(),
+                    arg.get_id()
+                );
+            }
+            command.get_subcommands().for_each(walk);
+        }
+        let command = command();
+        let help = grouped(&command);
+        for one in command.get_subcommands() {
+            let start = format!("  {} ", one.get_name());
+            let lines = help.lines().filter(|line| line.starts_with(&start)).count();
+            assert_eq!(lines, 1, "{}", one.get_name());
+        }
+        walk(&command);
+    }
 }

@@ -1,20 +1,33 @@
 //! Talking to a node as its operator: gRPC with one credential in the metadata.
 
+pub(crate) mod address;
+pub(crate) mod connection;
+
+use std::time::Duration;
+
 use curfew_proto::token::v1 as token;
 use curfew_proto::token::v1::token_service_client::TokenServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
 use crate::cli::Failure;
+use crate::commands::exit::Exit;
+use crate::commands::fault::Fault;
+use address::Address;
 
 /// The channel of the commands and of the demo.
 pub(crate) type Calls = tonic::service::interceptor::InterceptedService<Channel, Credential>;
 
+/// How long a node may take to accept a connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// A node that says nothing for so long is asked whether it is there; a stream may be quiet for hours.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
 /// What is sent in `authorization`.
 #[derive(Clone)]
-pub(crate) struct Credential(MetadataValue<Ascii>);
+pub(crate) struct Credential(Option<MetadataValue<Ascii>>);
 
 impl std::fmt::Debug for Credential {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -23,6 +36,11 @@ impl std::fmt::Debug for Credential {
 }
 
 impl Credential {
+    /// None: the connection's certificate says who asks.
+    pub(crate) const fn none() -> Self {
+        Self(None)
+    }
+
     /// An app-only token of a caller.
     pub(crate) fn bearer(token: &str) -> Result<Self, Failure> {
         Self::of(format!("Bearer {token}"))
@@ -45,32 +63,63 @@ impl Credential {
     fn of(text: String) -> Result<Self, Failure> {
         let mut value: MetadataValue<Ascii> = text.parse()?;
         value.set_sensitive(true);
-        Ok(Self(value))
+        Ok(Self(Some(value)))
     }
 }
 
 impl Interceptor for Credential {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("authorization", self.0.clone());
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
         Ok(request)
     }
 }
 
+/// A channel whose calls carry a credential.
+pub(crate) fn with(channel: Channel, credential: Credential) -> Calls {
+    Calls::new(channel, credential)
+}
+
+/// A channel to a node.
+pub(crate) async fn dial(
+    address: &Address,
+    tls: Option<ClientTlsConfig>,
+    timeout: Option<Duration>,
+) -> Result<Channel, Failure> {
+    let mut endpoint = Endpoint::from(address.uri().clone())
+        .tcp_nodelay(true)
+        .connect_timeout(CONNECT_WITHIN)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_while_idle(true);
+    if let Some(timeout) = timeout {
+        endpoint = endpoint.timeout(timeout);
+    }
+    if let Some(tls) = tls {
+        endpoint = endpoint
+            .tls_config(tls)
+            .map_err(|error| Fault::usage("the files for TLS are of no use").because(error))?;
+    }
+    let connected = endpoint.connect().await;
+    Ok(connected.map_err(|error| {
+        Fault::new(Exit::TryAgain, format!("no node answers at {address}"))
+            .because(error)
+            .fix("start one with `curfew serve`, or say where it is with `--address` or `--data`")
+    })?)
+}
+
 /// A channel to a node on this machine.
 pub(crate) async fn connect(address: &str) -> Result<Channel, Failure> {
-    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))?;
-    let endpoint = endpoint
-        .tcp_nodelay(true)
-        .connect_timeout(std::time::Duration::from_secs(5));
-    Ok(endpoint
-        .connect()
-        .await
-        .map_err(|error| format!("no node answers at {address}: {error}"))?)
+    dial(&Address::parse(address, false)?, None, None).await
+}
+
+/// A caller's app-only token, for its id and secret, from a node on this machine.
+pub(crate) async fn token_of(address: &str, caller: &str, secret: &str) -> Result<Credential, Failure> {
+    token_on(connect(address).await?, caller, secret).await
 }
 
 /// A caller's app-only token, for its id and secret.
-pub(crate) async fn token_of(address: &str, caller: &str, secret: &str) -> Result<Credential, Failure> {
-    let channel = connect(address).await?;
+pub(crate) async fn token_on(channel: Channel, caller: &str, secret: &str) -> Result<Credential, Failure> {
     let mut tokens = TokenServiceClient::with_interceptor(channel, Credential::basic(caller, secret)?);
     let request = token::IssueAppTokenRequest {
         client: format!("tenants/curfew/clients/{caller}"),
@@ -78,11 +127,8 @@ pub(crate) async fn token_of(address: &str, caller: &str, secret: &str) -> Resul
         request_id: request_id(),
         ..Default::default()
     };
-    let answer = tokens
-        .issue_app_token(request)
-        .await
-        .map_err(|status| status.message().to_owned())?;
-    Credential::bearer(&answer.into_inner().tokens.unwrap_or_default().access_token)
+    let answer = tokens.issue_app_token(request).await?.into_inner();
+    Credential::bearer(&answer.tokens.unwrap_or_default().access_token)
 }
 
 /// A new request id.

@@ -19,6 +19,7 @@ mod apply;
 mod bootstrap;
 mod cli;
 mod client;
+mod commands;
 mod config;
 mod demo;
 mod node;
@@ -28,18 +29,17 @@ mod serve;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = cli::parse();
+    let json = cli.wants_json();
     telemetry(&cli);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return cli::fail(&error),
+        Err(error) => return cli::fail(&error, json),
     };
     match runtime.block_on(cli::run(cli)) {
         Ok(code) => code,
-        Err(error) => cli::fail(&*error),
+        Err(error) => cli::fail(&*error, json),
     }
 }
 

@@ -220,6 +220,24 @@ impl Seeds {
     }
 }
 
+impl Seeds {
+    /// The names of all that the file names, in the order in which they are made.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> + '_ {
+        let of_tenant = |tenant: &TenantSeed| {
+            let parent = format!("tenants/{}", tenant.name);
+            let mut names = vec![parent.clone()];
+            let resources = tenant.resources.iter().map(|one| ("resources", one.id.clone()));
+            let clients = tenant.clients.iter().map(|one| ("clients", one.id.clone()));
+            let issuers = tenant.issuers.iter().map(|one| ("issuers", one.id(&tenant.name)));
+            let all = resources.chain(clients).chain(issuers);
+            names.extend(all.map(|(collection, id)| format!("{parent}/{collection}/{id}")));
+            names
+        };
+        let callers = self.callers.iter().map(|caller| format!("callers/{}", caller.id));
+        self.tenants.iter().flat_map(of_tenant).chain(callers)
+    }
+}
+
 fn seconds(s: Option<i64>) -> Option<prost_types::Duration> {
     s.map(|seconds| prost_types::Duration { seconds, nanos: 0 })
 }

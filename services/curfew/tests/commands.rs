@@ -1,0 +1,20 @@
+//! The operator's commands: the real binary against a real node.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and draws its own ids"
+)]
+
+#[path = "commands/desk.rs"]
+mod desk;
+mod process;
+
+#[path = "commands/connection.rs"]
+mod connection;
+#[path = "commands/session.rs"]
+mod session;
+#[path = "commands/shell.rs"]
+mod shell;

@@ -83,6 +83,19 @@ const TABLE: &[(&str, MayUse)] = &[
     ("services/curfew", MayUse::AllButTesting),
     ("services/testing", MayUse::Anything),
     ("services/xtask", MayUse::Only(&[])),
+    // What a resource server sees, and a bare engine and a bare signature to be compared with.
+    (
+        "load-tests",
+        MayUse::Only(&[
+            "curfew-guard",
+            "curfew-core",
+            "curfew-proto",
+            "curfew-clock",
+            "curfew-jose",
+            "curfew-embedded",
+            "curfew-ports",
+        ]),
+    ),
 ];
 
 /// What development dependencies may add anywhere: the testkit, the fakes with their contract suites,

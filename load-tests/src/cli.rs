@@ -1,0 +1,160 @@
+//! The command line: what can be measured, against which node, and where the report goes.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::failure::Failure;
+use crate::open_loop::Bounds;
+use crate::scenario;
+use crate::schedule::{Schedule, Shape};
+
+/// Measures a Curfew node: open loop, latency from the intended time, physical limits beside it.
+#[derive(Debug, Parser)]
+#[command(name = "curfew-load", version, about)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Refreshes, by a schedule.
+    Refresh(LoadArgs),
+    /// 100 refreshes to 10 openings to 1 revocation, by a schedule.
+    Mixed(LoadArgs),
+}
+
+/// Which node.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct NodeArgs {
+    /// The `curfew` to start; by default the one beside this program.
+    #[arg(long)]
+    pub(crate) curfew: Option<PathBuf>,
+    /// Where its data goes; must not hold a node yet. By default a temporary directory.
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+    /// A node that runs already: its gRPC address. Nothing is started then.
+    #[arg(long, conflicts_with_all = ["curfew", "data"], requires = "caller")]
+    pub(crate) address: Option<String>,
+    /// Who calls such a node; its roles: sessions.write, tokens.issue, revocations.write, revocations.read.
+    #[arg(long, env = "CURFEW_CALLER")]
+    pub(crate) caller: Option<String>,
+    /// Its secret; an argument would show in process lists, so the environment gives it.
+    #[arg(
+        long = "secret-from-environment",
+        env = "CURFEW_SECRET",
+        hide = true,
+        hide_env_values = true
+    )]
+    pub(crate) secret: Option<Secret>,
+    /// The tenant's id there.
+    #[arg(long, default_value = "acme")]
+    pub(crate) tenant: String,
+    /// The id of a public client there.
+    #[arg(long, default_value = "web")]
+    pub(crate) client: String,
+    /// The id of a resource there.
+    #[arg(long, default_value = "orders")]
+    pub(crate) resource: String,
+    /// A scope of that resource.
+    #[arg(long, default_value = "orders.read")]
+    pub(crate) scope: String,
+}
+
+/// A caller's secret: it is not printed.
+#[derive(Clone)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// What is sent, and when.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LoadArgs {
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    /// Requests a second; of a step schedule, of its last stair.
+    #[arg(long, default_value_t = 1_000.0)]
+    pub(crate) rate: f64,
+    /// How arrivals lie in time.
+    #[arg(long, value_enum, default_value_t = Shape::Poisson)]
+    pub(crate) schedule: Shape,
+    /// Stairs of a step schedule.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) stairs: u32,
+    /// Seconds that are measured.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) seconds: u64,
+    /// Seconds before them that are not.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) warm_up: u64,
+    /// Sessions, one grant each, opened before.
+    #[arg(long, default_value_t = 4_000)]
+    pub(crate) sessions: u64,
+    /// Requests under way at once; what exceeds it is not sent and counts as the time-out. A node of
+    /// defaults lets in 1,024.
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) in_flight: usize,
+    /// Seconds after which a request is given up.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) time_out: u64,
+    /// HTTP/2 connections.
+    #[arg(long, default_value_t = 4)]
+    pub(crate) channels: usize,
+    /// Where chance begins.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+impl LoadArgs {
+    pub(crate) fn schedule(&self) -> Schedule {
+        Schedule {
+            shape: self.schedule,
+            rate: self.rate,
+            length: Duration::from_secs(self.warm_up.saturating_add(self.seconds)),
+            seed: self.seed,
+            stairs: self.stairs,
+        }
+    }
+
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            in_flight_max: self.in_flight,
+            time_out: Duration::from_secs(self.time_out),
+            warm_up: Duration::from_secs(self.warm_up),
+        }
+    }
+}
+
+/// Where the result goes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct OutputArgs {
+    /// Print the result as JSON; everything else goes to standard error.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write the result into this directory: JSON, and one HTML page that opens without a network.
+    #[arg(long)]
+    pub(crate) report: Option<PathBuf>,
+}
+
+/// Runs a command. A void run is no success: exit code 2.
+pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    match cli.command {
+        Command::Refresh(args) => scenario::load::refresh(&args),
+        Command::Mixed(args) => scenario::load::mixed(&args),
+    }
+}

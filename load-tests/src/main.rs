@@ -1,0 +1,50 @@
+//! `curfew-load`: measures a Curfew node, and the generator that measures it.
+//!
+//! **Invariant:** no request waits for another: what a target makes wait is counted as its latency.
+
+// Tests may panic: a panic is how a test speaks.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "a panic is how a test speaks"
+    )
+)]
+
+mod backend;
+mod cli;
+mod clock;
+mod failure;
+mod fill;
+mod latency;
+mod machine;
+mod measure;
+mod node;
+mod open_loop;
+mod progress;
+mod recorder;
+mod report;
+mod scenario;
+mod schedule;
+mod sessions;
+mod summary;
+mod usage;
+mod verdict;
+mod workload;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match cli::run(cli::Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            failure::tell(&*error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -8,9 +8,10 @@ use tonic::{Code, Status};
 
 use crate::bootstrap::attach;
 use crate::cli::Failure;
+use crate::client::connection::Reach;
 use crate::client::{Calls, Credential, connect, request_id, token_on, with};
 use crate::commands::fault::About;
-use crate::commands::{Common, print, progress};
+use crate::commands::{print, progress};
 use crate::config::{self, ConfigArgs};
 use crate::seeds::Seeds;
 
@@ -22,15 +23,15 @@ pub(crate) struct Apply {
     /// Only check the file and say what is in it: nobody is asked and nothing is made.
     #[arg(long)]
     dry_run: bool,
-    /// The base address of the issuers that are made, a tenant's is `{base}/{name}`; it stays with
-    /// them. Only where no node is running. By default the HTTP address.
-    #[arg(long, value_name = "URL")]
-    base_url: Option<String>,
-    /// The node's configuration file. Only where no node is running.
-    #[arg(long, env = "CURFEW_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
+    /// The node whose directory is meant, where no address is given; it is started for this where it is
+    /// not running.
     #[command(flatten)]
-    pub(crate) common: Common,
+    node: ConfigArgs,
+    #[command(flatten)]
+    reach: Reach,
+    /// Print JSON, one object a line; errors as well.
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
 }
 
 /// What became of one record.
@@ -57,26 +58,16 @@ pub(crate) async fn run(args: Apply) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    let connection = &args.common.connection;
-    if connection.address.is_some() {
-        let calls = connection.open().await?;
+    let reach = &args.reach;
+    if reach.address.is_some() {
+        let calls = reach.open(&reach.address()?).await?;
         return report(&args, &seeds, calls).await;
     }
-    // Without a node there is none to prove oneself to but the one that is started for this.
-    let secret = connection.asker.required_secret()?;
-    let said = ConfigArgs {
-        config: args.config.clone(),
-        data: connection.data.as_ref().map(|data| data.display().to_string()),
-        base_url: args.base_url.clone(),
-        ..ConfigArgs::default()
-    };
-    let (node, address) = attach(config::load(&said, &[])?).await?;
+    let secret = reach.asker.required_secret()?;
+    let (node, address) = attach(config::load(&args.node, &[])?).await?;
     let done = async {
-        let channel = match &node {
-            Some(_) => connect(&address).await?,
-            None => connection.dial_at(&address).await?,
-        };
-        let credential = token_on(channel.clone(), &connection.asker.caller, secret.expose_text()).await?;
+        let channel = connect(&address).await?;
+        let credential = token_on(channel.clone(), &reach.asker.caller, secret.expose_text()).await?;
         report(&args, &seeds, with(channel, credential)).await
     };
     let done = done.await;
@@ -104,7 +95,7 @@ async fn report(args: &Apply, seeds: &Seeds, calls: Calls) -> Result<(), Failure
 }
 
 fn tell(args: &Apply, json: serde_json::Value, text: &str) -> Result<(), Failure> {
-    if args.common.json {
+    if args.json {
         print::json(&json)
     } else {
         print::text(text)

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::exit::Exit;
-use crate::commands::{fault, server, session, shell};
+use crate::commands::{fault, key, revoke, server, session, shell, watch};
 use crate::config::{self, ConfigArgs, ConfigCommand};
 use crate::{apply, bootstrap, demo, serve};
 
@@ -57,6 +57,12 @@ enum Command {
     Apply(apply::Apply),
     /// Look sessions up, and end them.
     Session(session::Session),
+    /// End live tokens by any scope, and show how far that is.
+    Revoke(Box<revoke::Revoke>),
+    /// Follow revocations: those in force first, then each as it happens, until Ctrl-C.
+    Watch(watch::Watch),
+    /// Look at the keys that sign and tag tokens, rotate and revoke them.
+    Key(key::Key),
     /// Ask a node what it is.
     Server(server::Server),
     /// Print the completions for a shell.
@@ -102,7 +108,11 @@ impl Cli {
             // People and programs read standard output there.
             Command::Demo { .. } => "off",
             Command::Bootstrap { .. } | Command::Apply(_) | Command::Config(_) => "warn",
-            Command::Session(_) | Command::Server(_) => "off",
+            Command::Session(_)
+            | Command::Revoke(_)
+            | Command::Watch(_)
+            | Command::Key(_)
+            | Command::Server(_) => "off",
             Command::Completions { .. } | Command::Man { .. } => "off",
         };
         #[expect(
@@ -120,11 +130,17 @@ impl Cli {
     pub(crate) fn wants_json(&self) -> bool {
         match &self.command {
             Command::Demo { json } | Command::Bootstrap { json, .. } => *json,
-            Command::Apply(args) => args.common.json,
+            Command::Config(ConfigCommand::Check { json, .. } | ConfigCommand::Show { json, .. }) => *json,
+            Command::Apply(args) => args.json,
             Command::Session(args) => args.common.json,
+            Command::Revoke(args) => args.common.json,
+            Command::Watch(args) => args.common.json,
+            Command::Key(args) => args.common.json,
             Command::Server(args) => args.common.json,
-            Command::Config(command) => command.wants_json(),
-            Command::Serve(_) | Command::Completions { .. } | Command::Man { .. } => false,
+            Command::Config(ConfigCommand::Sample)
+            | Command::Serve(_)
+            | Command::Completions { .. }
+            | Command::Man { .. } => false,
         }
     }
 }
@@ -188,6 +204,9 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Config(command) => config::run(&command),
         Command::Apply(args) => apply::run(args).await.map(done),
         Command::Session(args) => session::run(args).await.map(done),
+        Command::Revoke(args) => revoke::run(*args).await.map(done),
+        Command::Watch(args) => watch::run(args).await.map(done),
+        Command::Key(args) => key::run(args).await.map(done),
         Command::Server(args) => server::run(args).await.map(done),
         Command::Completions { shell } => shell::completions(shell).map(done),
         Command::Man { out } => shell::man(out).map(done),
@@ -206,6 +225,23 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn no_argument_has_the_id_of_one_that_its_group_shares() {
+        fn walk(command: &clap::Command, shared: &[String]) {
+            let ids = |is_global: bool| {
+                let all = command.get_arguments();
+                let all = all.filter(move |arg| arg.is_global_set() == is_global);
+                all.map(|arg| arg.get_id().to_string())
+            };
+            for id in ids(false) {
+                assert!(!shared.contains(&id), "{} {id}", command.get_name());
+            }
+            let shared: Vec<_> = ids(true).chain(shared.iter().cloned()).collect();
+            command.get_subcommands().for_each(|one| walk(one, &shared));
+        }
+        walk(&command(), &[]);
     }
 
     #[test]

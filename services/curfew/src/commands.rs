@@ -8,14 +8,17 @@ pub(crate) mod acknowledged;
 pub(crate) mod exit;
 pub(crate) mod fault;
 pub(crate) mod json;
+pub(crate) mod key;
 pub(crate) mod name;
 pub(crate) mod page;
 pub(crate) mod print;
 pub(crate) mod progress;
+pub(crate) mod revoke;
 pub(crate) mod server;
 pub(crate) mod session;
 pub(crate) mod shell;
 pub(crate) mod time;
+pub(crate) mod watch;
 
 use serde_json::Value;
 

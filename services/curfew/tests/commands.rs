@@ -14,7 +14,13 @@ mod process;
 
 #[path = "commands/connection.rs"]
 mod connection;
+#[path = "commands/key.rs"]
+mod key;
+#[path = "commands/revoke.rs"]
+mod revoke;
 #[path = "commands/session.rs"]
 mod session;
 #[path = "commands/shell.rs"]
 mod shell;
+#[path = "commands/watch.rs"]
+mod watch;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use super::address::Address;
 use super::{Calls, Credential, dial, token_on, with};
@@ -26,20 +26,28 @@ const SECRET_BYTES_MAX: u64 = 4 << 10;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connection {
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+    /// The data directory whose running node is asked, where no address is given.
+    #[arg(long, env = "CURFEW_DATA", global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+/// The same, beside another account of which data directory is meant.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct Reach {
     /// The node: `host:port`, `http://host:port` or `https://host:port`. By default the running node of
     /// `--data`, else 127.0.0.1:7400. Without a scheme, loopback is plain text and the rest is TLS.
     #[arg(long, env = "CURFEW_ADDRESS", global = true, value_name = "ADDRESS")]
     pub(crate) address: Option<String>,
-    /// The data directory whose running node is asked, where no address is given.
-    #[arg(long, env = "CURFEW_DATA", global = true, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) tls: Tls,
+    tls: Tls,
     #[command(flatten)]
     pub(crate) asker: Asker,
     /// How long one call may take, such as `10s`.
     #[arg(long, env = "CURFEW_TIMEOUT", global = true, value_name = "SPAN", default_value = "30s", value_parser = span)]
-    pub(crate) timeout: Duration,
+    timeout: Duration,
 }
 
 /// Files for TLS, all of them PEM.
@@ -108,12 +116,14 @@ impl Asker {
 
     /// The secret, which must be there.
     pub(crate) fn required_secret(&self) -> Result<Secret, Fault> {
-        self.secret()?.ok_or_else(|| {
-            let what = format!("there is no secret for the caller `{}`", self.caller);
-            Fault::new(Exit::Unauthenticated, what).fix(format!(
-                "set {SECRET} or name a `--secret-file`; `curfew bootstrap` makes the first caller"
-            ))
-        })
+        self.secret()?.ok_or_else(|| self.no_secret())
+    }
+
+    fn no_secret(&self) -> Fault {
+        let what = format!("there is no secret for the caller `{}`", self.caller);
+        Fault::new(Exit::Unauthenticated, what).fix(format!(
+            "set {SECRET} or name a `--secret-file`; `curfew bootstrap` makes the first caller"
+        ))
     }
 }
 
@@ -169,45 +179,50 @@ fn read(option: &str, file: &Path) -> Result<Vec<u8>, Fault> {
 impl Connection {
     /// Where the node is.
     pub(crate) fn address(&self) -> Result<Address, Failure> {
-        let text = match (&self.address, &self.data) {
-            (Some(address), _) => address.clone(),
-            (None, Some(data)) => address_of(data).map_err(|error| {
-                Fault::new(Exit::TryAgain, error.to_string()).fix("start the node, or say `--address`")
-            })?,
-            (None, None) => ADDRESS.to_owned(),
-        };
-        Ok(Address::parse(&text, self.tls.is_named())?)
+        match (&self.reach.address, &self.data) {
+            (None, Some(data)) => {
+                let told = address_of(data).map_err(|error| {
+                    Fault::new(Exit::TryAgain, error.to_string()).fix("start the node, or say `--address`")
+                })?;
+                // A node listens for its own operator in plain text on loopback, whatever it has for others.
+                Ok(Address::parse(&told, false)?)
+            }
+            (Some(_), _) | (None, None) => Ok(self.reach.address()?),
+        }
     }
 
-    /// A channel to the node of a data directory, as it told its address.
-    pub(crate) async fn dial_at(&self, address: &str) -> Result<Channel, Failure> {
-        let address = Address::parse(address, self.tls.is_named())?;
-        self.dial_within(&address, Some(self.timeout)).await
+    /// A channel with the caller's credential: its app-only token, or its certificate alone.
+    pub(crate) async fn open(&self) -> Result<Calls, Failure> {
+        self.reach.open(&self.address()?).await
+    }
+}
+
+impl Reach {
+    /// The address that was given, or the one where a node listens if nobody says otherwise.
+    pub(crate) fn address(&self) -> Result<Address, Fault> {
+        Address::parse(self.address.as_deref().unwrap_or(ADDRESS), self.tls.is_named())
     }
 
-    async fn dial_within(&self, address: &Address, timeout: Option<Duration>) -> Result<Channel, Failure> {
+    /// A channel with the caller's credential, to a node at this address.
+    ///
+    /// The time of a call is that until its answer begins: a stream lasts as long as it lasts.
+    pub(crate) async fn open(&self, address: &Address) -> Result<Calls, Failure> {
+        address.may_carry_credentials()?;
+        let secret = self.asker.secret()?;
+        let is_known_by_certificate = address.is_tls() && self.tls.cert.is_some();
+        if secret.is_none() && !is_known_by_certificate {
+            return Err(self.asker.no_secret().into());
+        }
         let tls = if address.is_tls() {
             Some(self.tls.config()?)
         } else {
             None
         };
-        dial(address, tls, timeout).await
-    }
-
-    /// A channel with the caller's credential: its app-only token, or its certificate alone.
-    pub(crate) async fn open(&self) -> Result<Calls, Failure> {
-        let timeout = Some(self.timeout);
-        let address = self.address()?;
-        address.may_carry_credentials()?;
-        if self.tls.cert.is_some() && self.asker.secret()?.is_none() {
-            return Ok(with(
-                self.dial_within(&address, timeout).await?,
-                Credential::none(),
-            ));
-        }
-        let secret = self.asker.required_secret()?;
-        let channel = self.dial_within(&address, timeout).await?;
-        let credential = token_on(channel.clone(), &self.asker.caller, secret.expose_text()).await?;
+        let channel = dial(address, tls, Some(self.timeout)).await?;
+        let credential = match secret {
+            Some(secret) => token_on(channel.clone(), &self.asker.caller, secret.expose_text()).await?,
+            None => Credential::none(),
+        };
         Ok(with(channel, credential))
     }
 }

@@ -27,13 +27,25 @@ impl Level {
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Motive {
     /// Why: a stable lower-case word, such as `sign_out`.
-    #[arg(long, value_name = "WORD", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WORD",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub(crate) cause: String,
     /// How far the revocation is to be before the command ends.
-    #[arg(long, value_enum, default_value_t = Level::Durable)]
+    #[arg(long, global = true, value_enum, default_value_t = Level::Durable)]
     pub(crate) level: Level,
     /// A text that ties it to your own logs; it stands in the record.
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub(crate) correlation_id: String,
 }
 

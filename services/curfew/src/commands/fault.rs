@@ -40,6 +40,11 @@ impl Fault {
         Self::new(Exit::Usage, message)
     }
 
+    /// How a command ends with it.
+    pub(crate) const fn exit(&self) -> Exit {
+        self.exit
+    }
+
     /// With what to do.
     pub(crate) fn fix(mut self, fix: impl Into<String>) -> Self {
         self.fix = fix.into();

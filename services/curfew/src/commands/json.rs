@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use curfew_proto::{FILE_DESCRIPTOR_SET, admin, session};
+use curfew_proto::{FILE_DESCRIPTOR_SET, admin, revocation, session};
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 use serde_json::Value;
 
@@ -30,7 +30,8 @@ macro_rules! told {
 }
 
 told! {
-    admin: GetServerInfoResponse;
+    admin: GetServerInfoResponse, Key, ListKeysResponse, RevokeKeyResponse, RotateKeyResponse;
+    revocation: CreateRevocationResponse;
     session: CreateSessionResponse, EndGrantResponse, EndOtherSessionsResponse, EndSessionResponse,
         ListDevicesResponse, ListGrantsResponse, ListSessionsResponse, Session;
 }

@@ -27,6 +27,7 @@ id = "phone"
 id = "01890a5d-ac96-774b-bcce-b302099a8057"
 spellings = ["https://login.before.example/"]
 longest_life_s = 3600
+clock_error_s = 5
 claims = ["sub", "client_id"]
 audiences = ["https://orders.acme.example"]
 jwks_uri = "https://login.before.example/keys"

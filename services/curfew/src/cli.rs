@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::exit::Exit;
-use crate::commands::{fault, key, revoke, server, session, shell, watch};
+use crate::commands::{fault, key, revoke, server, session, shell, token, watch};
 use crate::config::{self, ConfigArgs, ConfigCommand};
 use crate::{apply, bootstrap, demo, serve};
 
@@ -26,7 +26,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
 
 /// Sessions, refresh tokens and revocations that kill live access tokens.
 #[derive(Debug, Parser)]
-#[command(name = "curfew", version, about)]
+#[command(name = "curfew", version)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -57,6 +57,8 @@ enum Command {
     Apply(apply::Apply),
     /// Look sessions up, and end them.
     Session(session::Session),
+    /// Take tokens apart and say why they live or not; issue, renew and revoke them.
+    Token(Box<token::Token>),
     /// End live tokens by any scope, and show how far that is.
     Revoke(Box<revoke::Revoke>),
     /// Follow revocations: those in force first, then each as it happens, until Ctrl-C.
@@ -109,6 +111,7 @@ impl Cli {
             Command::Demo { .. } => "off",
             Command::Bootstrap { .. } | Command::Apply(_) | Command::Config(_) => "warn",
             Command::Session(_)
+            | Command::Token(_)
             | Command::Revoke(_)
             | Command::Watch(_)
             | Command::Key(_)
@@ -130,17 +133,15 @@ impl Cli {
     pub(crate) fn wants_json(&self) -> bool {
         match &self.command {
             Command::Demo { json } | Command::Bootstrap { json, .. } => *json,
-            Command::Config(ConfigCommand::Check { json, .. } | ConfigCommand::Show { json, .. }) => *json,
+            Command::Config(command) => command.wants_json(),
             Command::Apply(args) => args.json,
             Command::Session(args) => args.common.json,
+            Command::Token(args) => args.common.json,
             Command::Revoke(args) => args.common.json,
             Command::Watch(args) => args.common.json,
             Command::Key(args) => args.common.json,
             Command::Server(args) => args.common.json,
-            Command::Config(ConfigCommand::Sample)
-            | Command::Serve(_)
-            | Command::Completions { .. }
-            | Command::Man { .. } => false,
+            Command::Serve(_) | Command::Completions { .. } | Command::Man { .. } => false,
         }
     }
 }
@@ -150,7 +151,7 @@ pub(crate) fn command() -> clap::Command {
     let command = Cli::command();
     let help = grouped(&command);
     command.after_help(Exit::table()).help_template(format!(
-        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{help}Options:\n{{options}}\n\n{{after-help}}"
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{help}Options:\n{{options}}{{after-help}}"
     ))
 }
 
@@ -204,6 +205,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Config(command) => config::run(&command),
         Command::Apply(args) => apply::run(args).await.map(done),
         Command::Session(args) => session::run(args).await.map(done),
+        Command::Token(args) => token::run(*args).await.map(ExitCode::from),
         Command::Revoke(args) => revoke::run(*args).await.map(done),
         Command::Watch(args) => watch::run(args).await.map(done),
         Command::Key(args) => key::run(args).await.map(done),

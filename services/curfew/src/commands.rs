@@ -18,6 +18,7 @@ pub(crate) mod server;
 pub(crate) mod session;
 pub(crate) mod shell;
 pub(crate) mod time;
+pub(crate) mod token;
 pub(crate) mod watch;
 
 use serde_json::Value;

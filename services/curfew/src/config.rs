@@ -69,6 +69,16 @@ pub(crate) enum ConfigCommand {
     Sample,
 }
 
+impl ConfigCommand {
+    /// Whether errors are told as JSON.
+    pub(crate) const fn wants_json(&self) -> bool {
+        match self {
+            Self::Check { json, .. } | Self::Show { json, .. } => *json,
+            Self::Sample => false,
+        }
+    }
+}
+
 /// A configuration that cannot be used: every fault of it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the configuration cannot be used:\n  {}", faults.join("\n  "))]

@@ -14,6 +14,8 @@ mod process;
 
 #[path = "commands/connection.rs"]
 mod connection;
+#[path = "commands/inspect.rs"]
+mod inspect;
 #[path = "commands/key.rs"]
 mod key;
 #[path = "commands/revoke.rs"]
@@ -22,5 +24,9 @@ mod revoke;
 mod session;
 #[path = "commands/shell.rs"]
 mod shell;
+#[path = "commands/tls.rs"]
+mod tls;
+#[path = "commands/token.rs"]
+mod token;
 #[path = "commands/watch.rs"]
 mod watch;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+use zeroize::Zeroizing;
 
 use super::address::Address;
 use super::{Calls, Credential, dial, token_on, with};
@@ -85,7 +86,7 @@ pub(crate) struct Asker {
 }
 
 /// A caller's secret.
-pub(crate) struct Secret(String);
+pub(crate) struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// The way out.
@@ -111,7 +112,8 @@ impl Asker {
             reason = "the binary is where the environment is read"
         )]
         let secret = std::env::var(SECRET).ok();
-        Ok(secret.filter(|secret| !secret.is_empty()).map(Secret))
+        let secret = secret.filter(|secret| !secret.is_empty());
+        Ok(secret.map(|secret| Secret(Zeroizing::new(secret))))
     }
 
     /// The secret, which must be there.
@@ -127,7 +129,8 @@ impl Asker {
     }
 }
 
-fn read_secret(file: &Path) -> Result<Secret, Fault> {
+/// Reads a secret from a file that its owner alone may read.
+pub(crate) fn read_secret(file: &Path) -> Result<Secret, Fault> {
     let wrong = |what: String| Fault::usage(format!("the secret file {}: {what}", file.display()));
     let about = std::fs::metadata(file).map_err(|error| wrong(error.to_string()))?;
     if about.mode() & 0o077 != 0 {
@@ -141,9 +144,10 @@ fn read_secret(file: &Path) -> Result<Secret, Fault> {
         return Err(wrong("it is too long for a secret".to_owned()));
     }
     let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    let text = Zeroizing::new(text);
     match text.trim() {
         "" => Err(wrong("it is empty".to_owned())),
-        secret => Ok(Secret(secret.to_owned())),
+        secret => Ok(Secret(Zeroizing::new(secret.to_owned()))),
     }
 }
 
@@ -189,6 +193,11 @@ impl Connection {
             }
             (Some(_), _) | (None, None) => Ok(self.reach.address()?),
         }
+    }
+
+    /// Whether there is anything that the caller could prove itself with.
+    pub(crate) fn has_credentials(&self) -> Result<bool, Fault> {
+        Ok(self.reach.tls.cert.is_some() || self.reach.asker.secret()?.is_some())
     }
 
     /// A channel with the caller's credential: its app-only token, or its certificate alone.

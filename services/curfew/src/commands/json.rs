@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use curfew_proto::{FILE_DESCRIPTOR_SET, admin, revocation, session};
+use curfew_proto::{FILE_DESCRIPTOR_SET, admin, revocation, session, token};
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 use serde_json::Value;
 
@@ -34,6 +34,7 @@ told! {
     revocation: CreateRevocationResponse;
     session: CreateSessionResponse, EndGrantResponse, EndOtherSessionsResponse, EndSessionResponse,
         ListDevicesResponse, ListGrantsResponse, ListSessionsResponse, Session;
+    token: IssueTokensResponse, RefreshTokensResponse, RevokeTokenResponse, TokenExplanation;
 }
 
 fn pool() -> Option<&'static DescriptorPool> {

@@ -32,16 +32,27 @@ pub(crate) fn now() -> Millis {
 
 /// An instant, to the second; empty where there is none.
 pub(crate) fn at(instant: Option<prost_types::Timestamp>) -> String {
-    let text = instant.and_then(|instant| jiff::Timestamp::from_second(instant.seconds).ok());
-    text.map(|text| text.to_string()).unwrap_or_default()
+    instant
+        .map(|instant| iso(instant.seconds.saturating_mul(1_000)))
+        .unwrap_or_default()
 }
 
 /// An instant and how far away it is.
 pub(crate) fn near(instant: Option<prost_types::Timestamp>, now: Millis) -> String {
-    let Some(seconds) = instant.map(|instant| instant.seconds) else {
-        return String::new();
-    };
-    format!("{} ({})", at(instant), away(seconds.saturating_mul(1_000), now))
+    instant
+        .map(|instant| of_ms(instant.seconds.saturating_mul(1_000), now))
+        .unwrap_or_default()
+}
+
+/// An instant in milliseconds, and how far away it is.
+pub(crate) fn of_ms(unix_ms: i64, now: Millis) -> String {
+    format!("{} ({})", iso(unix_ms), away(unix_ms, now))
+}
+
+/// An instant in milliseconds, to the second.
+pub(crate) fn iso(unix_ms: i64) -> String {
+    let at = jiff::Timestamp::from_second(unix_ms.div_euclid(1_000));
+    at.map(|at| at.to_string()).unwrap_or_default()
 }
 
 /// How far an instant is away, in one or two units.

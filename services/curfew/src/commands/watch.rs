@@ -20,8 +20,9 @@ use super::{Common, print};
 use crate::cli::Failure;
 use line::{Line, Names};
 
-/// Attempts in a row that bring no frame: with doubling pauses, half a minute; then a person should look.
-const ATTEMPTS_MAX: u32 = 6;
+/// Attempts in a row that bring no frame: with doubling pauses about two and a half minutes, in which a node is
+/// restarted; then a person should look.
+const ATTEMPTS_MAX: u32 = 10;
 /// The first pause before another attempt.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause, also of those that a node asks for.
@@ -56,7 +57,7 @@ pub(crate) async fn run(args: Watch) -> Result<(), Failure> {
         positions: Vec::new(),
         told: 0,
         attempts: 0,
-        is_live: false,
+        has_begun: false,
     };
     if !watching.args.common.json {
         print::text(&line::heading())?;
@@ -76,8 +77,8 @@ struct Watching {
     told: u64,
     /// Attempts since the last frame.
     attempts: u32,
-    /// Whether the snapshot is over.
-    is_live: bool,
+    /// Whether any frame was read.
+    has_begun: bool,
 }
 
 /// Why a stream is over.
@@ -94,10 +95,11 @@ impl Watching {
             let pause = match self.stream().await {
                 Ok(Over::Enough) => return Ok(()),
                 Ok(Over::Again(pause)) => pause,
-                Err(error) if self.attempts < ATTEMPTS_MAX && may_pass(&*error) => {
+                // A node that never answered is told of at once.
+                Err(error) if self.has_begun && self.attempts < ATTEMPTS_MAX && may_pass(&*error) => {
                     let pause = PAUSE.saturating_mul(1 << self.attempts);
                     self.attempts += 1;
-                    self.note(&format!("{error}; trying again"))?;
+                    self.say(&line::of_retry(&error.to_string()))?;
                     pause
                 }
                 Err(error) => return Err(error),
@@ -124,6 +126,7 @@ impl Watching {
         let mut frames = client.watch_revocations(request).await?.into_inner();
         while let Some(frame) = frames.message().await? {
             self.attempts = 0;
+            self.has_begun = true;
             let Some(frame) = frame.frame else {
                 return Err(
                     Fault::new(Exit::Failed, "a frame that this release does not know")
@@ -142,7 +145,6 @@ impl Watching {
         match frame {
             Frame::Begin(begin) => {
                 self.names.add(&begin.issuers);
-                self.is_live = begin.resumed;
                 self.log_id = begin.log_id;
                 if !begin.resumed {
                     self.positions = begin.snapshot_positions;
@@ -161,7 +163,6 @@ impl Watching {
                 raw.records.len()
             ))?,
             Frame::SnapshotEnd(_) => {
-                self.is_live = true;
                 self.say(&Line::live())?;
             }
             Frame::Records(records) => {

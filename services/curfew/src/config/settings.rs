@@ -107,6 +107,8 @@ const COMMANDS: &[&str] = &[
     "CURFEW_CA",
     "CURFEW_CERT",
     "CURFEW_KEY",
+    "CURFEW_TENANT",
+    "CURFEW_TIMEOUT",
 ];
 
 impl Setting {

@@ -41,6 +41,7 @@ tenants = ["*"]
 id = "watcher"
 roles = ["revocations.read"]
 tenants = ["acme"]
+certificates = ["uri:spiffe://acme.example/watcher"]
 "#;
 
 /// A node with a directory in it, and the secrets of its callers.
@@ -53,6 +54,11 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn new() -> Self {
+        Self::with(|_| Vec::new())
+    }
+
+    /// A node that is started with what this says of its directory.
+    pub(crate) fn with(settings: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         let file = dir.path().join("seeds.toml");
@@ -70,10 +76,12 @@ impl Desk {
             let line = lines.find(|line| line["name"] == name).unwrap();
             line["secret"].as_str().unwrap().to_owned()
         };
+        let settings = settings(dir.path());
+        let set = settings.iter().flat_map(|setting| ["--set", setting]);
         Self {
             secret: secret("callers/desk"),
             watcher: secret("callers/watcher"),
-            server: Server::start(&data),
+            server: Server::start_with(&data, &set.collect::<Vec<_>>()),
             dir,
         }
     }

@@ -1,6 +1,6 @@
 //! `curfew watch`: the snapshot, the tail, the end.
 
-use std::io::{BufRead as _, BufReader, Lines};
+use std::io::{BufRead as _, BufReader, Lines, Read as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
@@ -18,7 +18,7 @@ impl Watching {
     fn start(command: &mut Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -28,7 +28,17 @@ impl Watching {
     /// Reads until a line of this type.
     fn until(&mut self, kind: &str) -> Value {
         loop {
-            let line = self.lines.next().expect("the command ended").unwrap();
+            let Some(line) = self.lines.next() else {
+                let mut said = String::new();
+                self.child
+                    .stderr
+                    .take()
+                    .unwrap()
+                    .read_to_string(&mut said)
+                    .unwrap();
+                panic!("it ended before `{kind}`: {said}");
+            };
+            let line = line.unwrap();
             let line: Value = serde_json::from_str(&line).unwrap();
             if line["type"] == kind {
                 return line;
@@ -148,6 +158,9 @@ fn whoever_may_not_follow_a_tenant_is_told_so() {
     let denied = crate::desk::finish(&mut command, "");
     assert_eq!(denied.code, 3, "{}", denied.stderr);
     assert_eq!(error(&denied)["reason"], "CALLER_TENANT");
+    let mut gone = desk.command("desk", &desk.secret, &["watch"]);
+    let gone = crate::desk::finish(gone.env("CURFEW_ADDRESS", "127.0.0.1:1"), "");
+    assert_eq!(gone.code, 5, "{}", gone.stderr);
     let unknown = desk.run(&["watch", "--tenant", "nope", "--json"]);
     assert_eq!(
         (unknown.code, &error(&unknown)["reason"]),

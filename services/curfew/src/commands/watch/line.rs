@@ -9,6 +9,7 @@ use curfew_proto::revocation::v1::snapshot_entry::Element;
 use prost::Message as _;
 use serde_json::{Value, json};
 
+use crate::commands::time::iso as at;
 use crate::commands::word;
 
 /// One line of the stream.
@@ -215,6 +216,14 @@ pub(super) fn of_resume(reason: pb::ResumeReason) -> Line {
     Line::aside(text, json!({"type": "resume", "reason": reason.as_str_name()}))
 }
 
+/// The stream broke, and is begun anew.
+pub(super) fn of_retry(why: &str) -> Line {
+    Line::aside(
+        format!("{why}; trying again"),
+        json!({"type": "retry", "message": why}),
+    )
+}
+
 /// As the canonical mapping has it: an integer of 64 bits is a string.
 fn place(position: pb::Position) -> Value {
     json!({"partition": position.partition, "offset": position.offset.to_string()})
@@ -226,11 +235,6 @@ fn id(bytes: &[u8]) -> String {
         Ok(id) => id.to_string(),
         Err(_) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
     }
-}
-
-fn at(ms: i64) -> String {
-    let at = jiff::Timestamp::from_millisecond(ms).and_then(|at| at.round(jiff::Unit::Second));
-    at.map(|at| at.to_string()).unwrap_or_default()
 }
 
 #[cfg(test)]

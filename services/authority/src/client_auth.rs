@@ -129,3 +129,14 @@ impl Claimant {
 fn unknown_client(id: &ClientId, stage: Stage) -> Refusal {
     Refusal::new(stage, Reason::ClientUnknown).about(id.to_string())
 }
+
+impl crate::Authority {
+    /// Whether this is a secret of the client now, by the directory as it is loaded: for counting guesses.
+    /// The use case proves the client itself, whatever was said here.
+    #[must_use]
+    pub fn is_client_secret(&self, tenant: TenantId, client: &ClientId, secret: &str) -> bool {
+        let loaded = self.directory.loaded();
+        let client = loaded.view.client(tenant, client);
+        client.is_some_and(|client| secret_matches(&client.secrets, secret, self.wall()))
+    }
+}

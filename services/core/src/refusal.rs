@@ -199,6 +199,8 @@ reasons! {
     Conflict "CONFLICT" [1 2 6 7 8] "temporarily_unavailable" Retry ClientDeveloper "others kept changing the same thing" "repeat with the same request id";
     KeyUnavailable "KEY_UNAVAILABLE" [1 6 8] "temporarily_unavailable" Retry Operator "no key can sign" "look at the key ring";
     Overloaded "OVERLOADED" [1] "temporarily_unavailable" Limit Operator "the server has more to do than it can" "repeat after the told delay";
+    RateLimited "RATE_LIMITED" [1] "temporarily_unavailable" Limit ClientDeveloper "more was asked in a short time than may be" "repeat after the told delay, and ask less often";
+    CallerShare "CALLER_SHARE" [1] "temporarily_unavailable" Limit ClientDeveloper "the caller has as much in progress as one caller may" "let calls end before beginning more, and repeat after the told delay";
 }
 
 impl Reason {

@@ -186,7 +186,8 @@ where
                 .keep_alive_timeout(settings.keepalive_timeout)
                 .max_concurrent_streams(settings.streams_max)
                 .max_header_list_size(settings.headers_bytes_max)
-                .max_pending_accept_reset_streams(settings.resets_pending_max);
+                .max_pending_accept_reset_streams(settings.resets_pending_max)
+                .max_local_error_reset_streams(settings.faults_max);
             watched!(builder.serve_connection(io, service))
         } else {
             let io = TokioIo::new(FirstBytes::unbounded(io));

@@ -36,10 +36,13 @@ pub struct Settings {
     pub drain_time_max: Duration,
     /// Requests in progress of one HTTP/2 connection; more wait at the peer.
     pub streams_max: u32,
-    /// The largest headers, bytes: a bearer token is ~1 KiB.
+    /// The largest headers that are read at all, bytes: four times what the gRPC edge takes, so that most of
+    /// what is too much is told so.
     pub headers_bytes_max: u32,
     /// Streams that a peer reset before they were looked at; more end the connection (CVE-2023-44487).
     pub resets_pending_max: usize,
+    /// Faulty streams that the server resets; more end the connection (CVE-2025-8671).
+    pub faults_max: usize,
 }
 
 impl Default for Settings {
@@ -54,8 +57,9 @@ impl Default for Settings {
             connection_age_grace: Duration::from_secs(30),
             drain_time_max: Duration::from_secs(10),
             streams_max: 1_000,
-            headers_bytes_max: 16 << 10,
-            resets_pending_max: 20,
+            headers_bytes_max: 64 << 10,
+            resets_pending_max: 64,
+            faults_max: 256,
         }
     }
 }

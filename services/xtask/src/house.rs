@@ -15,7 +15,7 @@ const LINES_MAX: usize = 600;
 const LINES_TO_LOOK_AT: usize = 400;
 
 /// Documents whose paths must exist, once the documents do.
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "services/ARCHITECTURE.md",
     "services/ERRORS.md",
@@ -24,6 +24,7 @@ const DOCUMENTS: [&str; 8] = [
     "deploy/quickstarts/python/README.md",
     "proto/README.md",
     "deploy/RUNBOOK.md",
+    "services/LIMITS.md",
 ];
 /// What the top level shows: text that begins with one of these is a path.
 const TOP_LEVEL: [&str; 4] = ["proto/", "services/", "deploy/", "load-tests/"];

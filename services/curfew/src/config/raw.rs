@@ -59,11 +59,18 @@ pub(crate) struct Connections {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Limits {
+    pub(crate) metadata_bytes_max: i64,
     pub(crate) request_bytes_max: i64,
     pub(crate) report_bytes_max: i64,
     pub(crate) response_bytes_max: i64,
     pub(crate) frame_bytes_max: i64,
     pub(crate) calls_max: i64,
+    pub(crate) call_wait_ms: i64,
+    pub(crate) call_target_ms: i64,
+    pub(crate) caller_calls_per_s: i64,
+    pub(crate) client_calls_per_s: i64,
+    pub(crate) guesses_per_s: i64,
+    pub(crate) guesses_burst: i64,
     pub(crate) waits_max: i64,
     pub(crate) subscribers_max: i64,
     pub(crate) subscriber_queue_bytes: i64,
@@ -123,6 +130,10 @@ fn seconds(time: std::time::Duration) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
+fn millis(time: std::time::Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
 fn count(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
@@ -149,11 +160,18 @@ impl Default for Limits {
     fn default() -> Self {
         let edge = curfew_grpc::Settings::new("");
         Self {
+            metadata_bytes_max: count(edge.metadata_bytes_max),
             request_bytes_max: count(edge.request_bytes_max),
             report_bytes_max: count(edge.report_bytes_max),
             response_bytes_max: count(edge.response_bytes_max),
             frame_bytes_max: count(edge.frame_bytes_max),
             calls_max: count(edge.calls_max),
+            call_wait_ms: millis(edge.call_wait_max),
+            call_target_ms: millis(edge.call_time_target),
+            caller_calls_per_s: edge.caller_rate.amount.into(),
+            client_calls_per_s: edge.client_rate.amount.into(),
+            guesses_per_s: edge.guess_rate.amount.into(),
+            guesses_burst: edge.guess_rate.burst.into(),
             waits_max: count(edge.waits_max),
             subscribers_max: count(edge.subscribers_max),
             subscriber_queue_bytes: count(edge.subscriber_queue_bytes),

@@ -58,6 +58,19 @@ fn the_sample_holds_every_setting_that_may_stand_in_a_file_and_nothing_else() {
 }
 
 #[test]
+fn the_page_of_limits_names_every_limit_with_its_default() {
+    let page = include_str!("../../../LIMITS.md");
+    let defaults = toml::Table::try_from(Raw::default()).unwrap();
+    for setting in SETTINGS {
+        let Some((table @ ("limits" | "connections"), key)) = setting.path.split_once('.') else {
+            continue;
+        };
+        let line = format!("| `{}` | {} |", setting.path, defaults[table][key]);
+        assert!(page.contains(&line), "no `{line}`");
+    }
+}
+
+#[test]
 fn the_sample_says_the_defaults() {
     let mut layers = Layers::default();
     layers.file(Path::new("sample"), SAMPLE);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use curfew_grpc::Rate;
 use curfew_keys::{RootKey, RootKeyError};
 use curfew_transport::{ClientCertificates, TlsFiles};
 
@@ -90,11 +91,20 @@ impl Limits {
     /// Sets them; they were judged.
     pub(crate) fn apply(&self, edge: &mut curfew_grpc::Settings) {
         let limits = &self.0;
+        edge.metadata_bytes_max = size(limits.metadata_bytes_max);
         edge.request_bytes_max = size(limits.request_bytes_max);
         edge.report_bytes_max = size(limits.report_bytes_max);
         edge.response_bytes_max = size(limits.response_bytes_max);
         edge.frame_bytes_max = size(limits.frame_bytes_max);
         edge.calls_max = size(limits.calls_max);
+        edge.call_wait_max = millis(limits.call_wait_ms);
+        edge.call_time_target = millis(limits.call_target_ms);
+        edge.caller_rate = Rate::per_second(amount(limits.caller_calls_per_s));
+        edge.client_rate = Rate::per_second(amount(limits.client_calls_per_s));
+        edge.guess_rate = Rate {
+            burst: amount(limits.guesses_burst),
+            ..Rate::per_second(amount(limits.guesses_per_s))
+        };
         edge.waits_max = size(limits.waits_max);
         edge.subscribers_max = size(limits.subscribers_max);
         edge.subscriber_queue_bytes = size(limits.subscriber_queue_bytes);
@@ -105,6 +115,14 @@ impl Limits {
 
 fn size(count: i64) -> usize {
     usize::try_from(count).unwrap_or(0)
+}
+
+fn amount(count: i64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn millis(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }
 
 fn seconds(s: i64) -> Duration {
@@ -290,6 +308,7 @@ fn root_key(layers: &mut Layers, data: &Path, raw: &raw::Keys) -> Option<RootKey
 
 fn limits(layers: &mut Layers, raw: &raw::Limits) {
     let bytes = [
+        ("limits.metadata_bytes_max", raw.metadata_bytes_max),
         ("limits.request_bytes_max", raw.request_bytes_max),
         ("limits.report_bytes_max", raw.report_bytes_max),
         ("limits.response_bytes_max", raw.response_bytes_max),
@@ -309,6 +328,18 @@ fn limits(layers: &mut Layers, raw: &raw::Limits) {
     }
     within(layers, "limits.subscriber_wait_s", raw.subscriber_wait_s, 1, 600);
     within(layers, "limits.call_s", raw.call_s, 1, 600);
+    within(layers, "limits.call_wait_ms", raw.call_wait_ms, 0, 60_000);
+    within(layers, "limits.call_target_ms", raw.call_target_ms, 1, 60_000);
+    // Zero is no limit.
+    let rates = [
+        ("limits.caller_calls_per_s", raw.caller_calls_per_s),
+        ("limits.client_calls_per_s", raw.client_calls_per_s),
+        ("limits.guesses_per_s", raw.guesses_per_s),
+    ];
+    for (path, value) in rates {
+        within(layers, path, value, 0, 10_000_000);
+    }
+    within(layers, "limits.guesses_burst", raw.guesses_burst, 1, 10_000_000);
     if raw.subscriber_queue_bytes < raw.frame_bytes_max {
         layers.fault(
             "limits.subscriber_queue_bytes",

@@ -42,6 +42,17 @@ pub(crate) enum Pace {
     Stream,
 }
 
+/// What goes first where not everything can.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Rank {
+    /// It ends something, and a reserve is kept for it: what should be dead lives until it gets through.
+    Ends,
+    /// Users and guards wait for it.
+    Tokens,
+    /// Lists and administration.
+    Reads,
+}
+
 /// One line of the table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rule {
@@ -55,6 +66,8 @@ pub(crate) struct Rule {
     pub(crate) also: Also,
     /// How long.
     pub(crate) pace: Pace,
+    /// What it goes before.
+    pub(crate) rank: Rank,
     /// Whether this release offers it.
     pub(crate) is_offered: bool,
     /// Whether it may name Curfew's own tenant: its callers are administered as callers, and nothing
@@ -78,6 +91,16 @@ impl Rule {
         self
     }
 
+    const fn ends(mut self) -> Self {
+        self.rank = Rank::Ends;
+        self
+    }
+
+    const fn for_tokens(mut self) -> Self {
+        self.rank = Rank::Tokens;
+        self
+    }
+
     const fn in_own_tenant(mut self) -> Self {
         self.in_own_tenant = true;
         self
@@ -96,6 +119,7 @@ const fn rule(path: &'static str, roles: &'static [Role], tenant: Where) -> Rule
         tenant,
         also: Also::Nothing,
         pace: Pace::Call,
+        rank: Rank::Reads,
         is_offered: true,
         in_own_tenant: false,
     }
@@ -144,27 +168,31 @@ macro_rules! admin {
 
 /// Every method. The roles are those that the comments of the `.proto` files promise.
 pub(crate) const TABLE: &[Rule] = &[
-    rule(sessions!("CreateSession"), WRITE, PARENT),
+    rule(sessions!("CreateSession"), WRITE, PARENT).for_tokens(),
     rule(sessions!("GetSession"), READ, NAME),
     rule(sessions!("BatchGetSessions"), READ, PARENT),
     rule(sessions!("ListSessions"), READ, PARENT),
-    rule(sessions!("UpdateSession"), WRITE, Where::Named("session.name")),
-    rule(sessions!("StepUpSession"), WRITE, NAME),
-    rule(sessions!("EndSession"), WRITE, NAME),
-    rule(sessions!("EndOtherSessions"), WRITE, NAME),
+    rule(sessions!("UpdateSession"), WRITE, Where::Named("session.name")).for_tokens(),
+    rule(sessions!("StepUpSession"), WRITE, NAME).for_tokens(),
+    rule(sessions!("EndSession"), WRITE, NAME).ends(),
+    rule(sessions!("EndOtherSessions"), WRITE, NAME).ends(),
     rule(sessions!("ListGrants"), READ, PARENT),
-    rule(sessions!("EndGrant"), WRITE, NAME),
+    rule(sessions!("EndGrant"), WRITE, NAME).ends(),
     rule(sessions!("ListDevices"), READ, PARENT),
-    rule(tokens!("IssueTokens"), ISSUE, Where::Named("session")),
-    rule(tokens!("RefreshTokens"), ISSUE, CLIENT),
-    rule(tokens!("IssueAppToken"), ISSUE, CLIENT).also(Also::Secret),
-    rule(tokens!("ExchangeToken"), ISSUE, CLIENT).later(),
-    rule(tokens!("RevokeToken"), ISSUE, CLIENT),
-    rule(tokens!("IntrospectToken"), INTROSPECT, PARENT).in_own_tenant(),
+    rule(tokens!("IssueTokens"), ISSUE, Where::Named("session")).for_tokens(),
+    rule(tokens!("RefreshTokens"), ISSUE, CLIENT).for_tokens(),
+    rule(tokens!("IssueAppToken"), ISSUE, CLIENT)
+        .for_tokens()
+        .also(Also::Secret),
+    rule(tokens!("ExchangeToken"), ISSUE, CLIENT).for_tokens().later(),
+    rule(tokens!("RevokeToken"), ISSUE, CLIENT).ends(),
+    rule(tokens!("IntrospectToken"), INTROSPECT, PARENT)
+        .for_tokens()
+        .in_own_tenant(),
     rule(tokens!("ExplainToken"), READ, PARENT).in_own_tenant(),
-    rule(tokens!("GetKeySet"), ANY, Where::Nowhere),
-    rule(revocations!("CreateRevocation"), REVOKE, PARENT),
-    rule(revocations!("BatchCreateRevocations"), REVOKE, PARENT),
+    rule(tokens!("GetKeySet"), ANY, Where::Nowhere).for_tokens(),
+    rule(revocations!("CreateRevocation"), REVOKE, PARENT).ends(),
+    rule(revocations!("BatchCreateRevocations"), REVOKE, PARENT).ends(),
     rule(revocations!("GetRevocation"), FOLLOW, NAME).in_own_tenant(),
     rule(revocations!("ListRevocations"), FOLLOW, PARENT).in_own_tenant(),
     rule(revocations!("WaitRevocation"), FOLLOW, NAME)
@@ -173,7 +201,9 @@ pub(crate) const TABLE: &[Rule] = &[
     rule(revocations!("WatchRevocations"), FOLLOW, Where::Each("tenants"))
         .in_own_tenant()
         .pace(Pace::Stream),
-    rule(revocations!("ReportProgress"), FOLLOW, Where::Each("tenants")).in_own_tenant(),
+    rule(revocations!("ReportProgress"), FOLLOW, Where::Each("tenants"))
+        .for_tokens()
+        .in_own_tenant(),
     rule(revocations!("ListSubscribers"), FOLLOW, Where::Own),
     rule(admin!("ServerService", "GetServerInfo"), ANY, Where::Nowhere),
     rule(admin!("TenantService", "CreateTenant"), ADMIN, Where::All),
@@ -185,8 +215,12 @@ pub(crate) const TABLE: &[Rule] = &[
         Where::Named("tenant.name"),
     )
     .later(),
-    rule(admin!("TenantService", "DeleteTenant"), ADMIN, Where::All).later(),
-    rule(admin!("TenantService", "DisableTenant"), ADMIN, Where::All).later(),
+    rule(admin!("TenantService", "DeleteTenant"), ADMIN, Where::All)
+        .ends()
+        .later(),
+    rule(admin!("TenantService", "DisableTenant"), ADMIN, Where::All)
+        .ends()
+        .later(),
     rule(admin!("TenantService", "EnableTenant"), ADMIN, Where::All).later(),
     rule(admin!("ClientService", "CreateClient"), ADMIN, PARENT),
     rule(admin!("ClientService", "GetClient"), ADMIN, NAME).in_own_tenant(),
@@ -197,11 +231,17 @@ pub(crate) const TABLE: &[Rule] = &[
         Where::Named("client.name"),
     )
     .later(),
-    rule(admin!("ClientService", "DeleteClient"), ADMIN, NAME).later(),
-    rule(admin!("ClientService", "DisableClient"), ADMIN, NAME).later(),
+    rule(admin!("ClientService", "DeleteClient"), ADMIN, NAME)
+        .ends()
+        .later(),
+    rule(admin!("ClientService", "DisableClient"), ADMIN, NAME)
+        .ends()
+        .later(),
     rule(admin!("ClientService", "EnableClient"), ADMIN, NAME).later(),
     rule(admin!("ClientService", "CreateClientSecret"), ADMIN, NAME).later(),
-    rule(admin!("ClientService", "EndClientSecret"), ADMIN, NAME).later(),
+    rule(admin!("ClientService", "EndClientSecret"), ADMIN, NAME)
+        .ends()
+        .later(),
     rule(admin!("ResourceService", "CreateResource"), ADMIN, PARENT),
     rule(admin!("ResourceService", "GetResource"), ADMIN, NAME).in_own_tenant(),
     rule(admin!("ResourceService", "ListResources"), ADMIN, PARENT).in_own_tenant(),
@@ -211,8 +251,12 @@ pub(crate) const TABLE: &[Rule] = &[
         Where::Named("resource.name"),
     )
     .later(),
-    rule(admin!("ResourceService", "DeleteResource"), ADMIN, NAME).later(),
-    rule(admin!("ResourceService", "DisableResource"), ADMIN, NAME).later(),
+    rule(admin!("ResourceService", "DeleteResource"), ADMIN, NAME)
+        .ends()
+        .later(),
+    rule(admin!("ResourceService", "DisableResource"), ADMIN, NAME)
+        .ends()
+        .later(),
     rule(admin!("ResourceService", "EnableResource"), ADMIN, NAME).later(),
     rule(admin!("IssuerService", "CreateIssuer"), ADMIN, PARENT),
     rule(admin!("IssuerService", "GetIssuer"), ADMIN, NAME),
@@ -223,25 +267,35 @@ pub(crate) const TABLE: &[Rule] = &[
         Where::Named("issuer.name"),
     )
     .later(),
-    rule(admin!("IssuerService", "DeleteIssuer"), ADMIN, NAME).later(),
-    rule(admin!("IssuerService", "DisableIssuer"), ADMIN, NAME).later(),
+    rule(admin!("IssuerService", "DeleteIssuer"), ADMIN, NAME)
+        .ends()
+        .later(),
+    rule(admin!("IssuerService", "DisableIssuer"), ADMIN, NAME)
+        .ends()
+        .later(),
     rule(admin!("IssuerService", "EnableIssuer"), ADMIN, NAME).later(),
     rule(admin!("CallerService", "CreateCaller"), ADMIN, Where::All).also(Also::RootKey),
     rule(admin!("CallerService", "GetCaller"), ADMIN, Where::All),
     rule(admin!("CallerService", "ListCallers"), ADMIN, Where::All),
     rule(admin!("CallerService", "UpdateCaller"), ADMIN, Where::All).later(),
-    rule(admin!("CallerService", "DeleteCaller"), ADMIN, Where::All).later(),
-    rule(admin!("CallerService", "DisableCaller"), ADMIN, Where::All).later(),
+    rule(admin!("CallerService", "DeleteCaller"), ADMIN, Where::All)
+        .ends()
+        .later(),
+    rule(admin!("CallerService", "DisableCaller"), ADMIN, Where::All)
+        .ends()
+        .later(),
     rule(admin!("CallerService", "EnableCaller"), ADMIN, Where::All).later(),
     rule(admin!("CallerService", "CreateCallerSecret"), ADMIN, Where::All).later(),
-    rule(admin!("CallerService", "EndCallerSecret"), ADMIN, Where::All).later(),
+    rule(admin!("CallerService", "EndCallerSecret"), ADMIN, Where::All)
+        .ends()
+        .later(),
     rule(admin!("KeyService", "GetKey"), ADMIN, Where::All),
     rule(admin!("KeyService", "ListKeys"), ADMIN, Where::All),
     rule(admin!("KeyService", "RotateKey"), ADMIN, Where::All),
-    rule(admin!("KeyService", "RevokeKey"), ADMIN, Where::All),
+    rule(admin!("KeyService", "RevokeKey"), ADMIN, Where::All).ends(),
     rule(admin!("SubjectService", "GetSubject"), ADMIN, NAME).in_own_tenant(),
-    rule(admin!("SubjectService", "DeleteSubject"), ADMIN, NAME),
-    rule(admin!("SubjectService", "DisableSubject"), ADMIN, NAME),
+    rule(admin!("SubjectService", "DeleteSubject"), ADMIN, NAME).ends(),
+    rule(admin!("SubjectService", "DisableSubject"), ADMIN, NAME).ends(),
     rule(admin!("SubjectService", "EnableSubject"), ADMIN, NAME),
     rule(admin!("AuditService", "GetAuditEvent"), AUDIT, NAME).later(),
     rule(admin!("AuditService", "ListAuditEvents"), AUDIT, PARENT).later(),

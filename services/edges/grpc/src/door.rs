@@ -1,5 +1,8 @@
 //! The door: every call is shed or let in, known, permitted by the table, and bounded in time.
 //!
+//! In this order: what the request weighs and a place in the house ([`arrival`]), who calls, whether it may,
+//! its share, its rate and its turn.
+//!
 //! **Invariant:** a path without a line in the table goes no further; a full house says
 //! RESOURCE_EXHAUSTED and a late answer UNAVAILABLE, neither of which looks dead.
 
@@ -13,21 +16,27 @@ use std::time::Duration;
 
 use curfew_authority::{Authority, Credentials};
 use curfew_core::refusal::{Reason, Refusal, Stage};
-use curfew_transport::Peer;
 use futures_util::FutureExt as _;
-use http::HeaderMap;
-use tokio::sync::OwnedSemaphorePermit;
+use http::{Extensions, HeaderMap};
+use http_body_util::{BodyExt as _, Limited};
 use tonic::Status;
 use tonic::body::Body;
-use tonic_types::FieldViolation;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::access::{self, Also, Pace, Rule, Where};
+use crate::arrival::{self, Arrival};
 use crate::caller::{self, Caller, Presented};
-use crate::deadline;
+use crate::foreign;
+use crate::limits::{self, Claimed, Try};
 use crate::shared::Shared;
 use crate::status::{self, Of};
+
+/// What is read of a call that is refused: any request but a batch fits.
+const UNREAD_BYTES_MAX: usize = 16 << 10;
+/// How long that may take: it was sent with the headers, or follows as soon as a busy machine lets it. It
+/// costs a stream, and neither a place nor a turn.
+const UNREAD_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Puts the door before a service.
 #[derive(Clone, Debug)]
@@ -67,7 +76,7 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         // The one that was polled ready is the one that is called.
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
@@ -76,17 +85,21 @@ where
             if access::is_open(request.uri().path()) {
                 return inner.call(request).await;
             }
-            let (rule, _permit) = match enter(&shared, request.uri().path()) {
-                Ok(entered) => entered,
-                Err(status) => return Ok(status.into_http()),
+            let arrival = match Arrival::of(&shared, &request) {
+                Ok(arrival) => arrival,
+                Err(status) => {
+                    read_to_end(request.into_body()).await;
+                    return Ok(status.into_http());
+                }
             };
-            let patience = match patience(&shared, request.headers()) {
-                Ok(patience) => patience,
-                Err(status) => return Ok(status.into_http()),
-            };
+            let (parts, body) = request.into_parts();
+            let mut body = Some(body);
+            let rule = arrival.rule;
+            let patience = arrival.patience;
             let served = async {
-                let (caller, presented) =
-                    permit(&shared, rule, request.headers(), request.extensions().get()).await?;
+                let (caller, presented) = permit(&shared, rule, &parts.headers, &parts.extensions).await?;
+                let _admitted = arrival.admit(&shared, &caller).await?;
+                let mut request = http::Request::from_parts(parts, body.take().unwrap_or_default());
                 // Nobody past the door needs it, and what is not there cannot be logged.
                 request.headers_mut().remove(http::header::AUTHORIZATION);
                 request.extensions_mut().insert(caller);
@@ -96,7 +109,7 @@ where
                     request.extensions_mut().insert(presented);
                 }
                 match inner.call(request).await {
-                    Ok(response) => Ok(response),
+                    Ok(response) => Ok(foreign::translated(response, shared.words(None))),
                     Err(never) => match never {},
                 }
             };
@@ -116,7 +129,12 @@ where
             };
             match AssertUnwindSafe(bounded).catch_unwind().await {
                 Ok(Ok(response)) => Ok(response),
-                Ok(Err(status)) => Ok(status.into_http()),
+                Ok(Err(status)) => {
+                    if let Some(body) = body {
+                        read_to_end(body).await;
+                    }
+                    Ok(status.into_http())
+                }
                 Err(_) => {
                     tracing::error!(path = rule.path, "a handler panicked");
                     Ok(Status::internal("the call failed in a way that was not foreseen").into_http())
@@ -126,24 +144,13 @@ where
     }
 }
 
-/// The line of the table, and a place in the house.
-fn enter(shared: &Shared, path: &str) -> Result<(&'static Rule, Option<OwnedSemaphorePermit>), Status> {
-    let words = shared.words(None);
-    let refuse = |reason, about: &str| {
-        let refusal = Refusal::new(Stage::Request, reason).about(about);
-        status::status_of(&refusal, Of::Request, words)
-    };
-    let rule = Rule::of(path).ok_or_else(|| refuse(Reason::NotImplemented, "there is no such method"))?;
-    let house = match rule.pace {
-        Pace::Call => &shared.calls,
-        Pace::Wait => &shared.waits,
-        // Counted by the handler, for as long as the stream lives.
-        Pace::Stream => return Ok((rule, None)),
-    };
-    match house.clone().try_acquire_owned() {
-        Ok(permit) => Ok((rule, Some(permit))),
-        Err(_) => Err(refuse(Reason::Overloaded, "too many calls in progress")),
-    }
+/// Reads what a refused call has yet to say. What still arrives on a stream that was answered counts as a
+/// fault of the peer, and its connection is closed after a few hundred (ENHANCE_YOUR_CALM): an honest
+/// herd that is shed would lose every call of it.
+async fn read_to_end(body: Body) {
+    let read = Limited::new(body, UNREAD_BYTES_MAX).collect();
+    // Whoever sends more, or sends it slowly, is none of that herd.
+    drop(tokio::time::timeout(UNREAD_TIME_MAX, read).await);
 }
 
 /// Who calls, where the table permits the call.
@@ -151,15 +158,18 @@ async fn permit(
     shared: &Shared,
     rule: &Rule,
     headers: &HeaderMap,
-    peer: Option<&Peer>,
+    extensions: &Extensions,
 ) -> Result<(Caller, Option<Presented>), Status> {
     let nobody = |refusal: &Refusal| status::nobody(refusal, shared.words(None));
     let unknown = |why: &str| nobody(&Refusal::new(Stage::Request, Reason::CallerUnknown).about(why));
-    let credentials = caller::credentials(headers, peer).map_err(unknown)?;
+    let credentials = caller::credentials(headers, extensions.get()).map_err(unknown)?;
     let (caller, presented) = match &credentials {
-        Credentials::RootKey(_) => {
+        Credentials::RootKey(presented) => {
+            let tried = arrival::tried(extensions, Claimed::RootKey, presented);
+            may_judge(shared, &tried)?;
             let expected = shared.settings.root_key_proof.as_ref();
             let is_right = expected.is_some_and(|proof| Authority::holds_root_key(proof, &credentials));
+            shared.limits.guesses.judged(&tried, is_right);
             if rule.also != Also::RootKey || !is_right {
                 return Err(unknown(
                     "this is no proof of the root key, or not good for this call",
@@ -167,13 +177,28 @@ async fn permit(
             }
             return Ok((Caller::RootKey, None));
         }
-        Credentials::Secret { secret, .. } => {
+        Credentials::Secret { id, secret } => {
             if rule.also != Also::Secret {
                 return Err(unknown(
                     "an id and secret are good for the caller's own token alone",
                 ));
             }
+            let is_known = shared
+                .authority
+                .directory()
+                .loaded()
+                .view
+                .callers
+                .contains_key(id);
+            let claimed = if is_known {
+                Claimed::Caller(id.clone())
+            } else {
+                Claimed::Nobody
+            };
+            let tried = arrival::tried(extensions, claimed, secret.as_bytes());
+            may_judge(shared, &tried)?;
             let identity = shared.authority.authenticate(&credentials).await;
+            shared.limits.guesses.judged(&tried, identity.is_ok());
             let identity = identity.map_err(|refusal| nobody(&refusal))?;
             return Ok((
                 Caller::Secret {
@@ -210,11 +235,12 @@ async fn permit(
     Ok((caller, Some(presented)))
 }
 
-/// How long the caller will wait, where it says so.
-fn patience(shared: &Shared, headers: &HeaderMap) -> Result<Option<Duration>, Status> {
-    deadline::of(headers).map_err(|fault| {
-        let fault = FieldViolation::new("(metadata) grpc-timeout", fault);
-        status::violations(vec![fault], shared.words(None))
+/// Whether the try may be judged: wrong ones are few.
+fn may_judge(shared: &Shared, tried: &Try) -> Result<(), Status> {
+    shared.limits.guesses.may_judge(tried).map_err(|delay| {
+        let refusal = limits::over(Reason::RateLimited, delay, shared.authority.now().wall)
+            .about("too many credentials that are not right");
+        status::status_of(&refusal, Of::Request, shared.words(None))
     })
 }
 

@@ -8,12 +8,14 @@
 
 mod access;
 mod admin;
+mod arrival;
 mod caller;
 mod check;
 mod convert;
-mod deadline;
 mod door;
+mod foreign;
 mod health;
+mod limits;
 mod name;
 mod page;
 mod published;
@@ -27,7 +29,7 @@ mod token;
 mod watch;
 
 pub use server::{Edge, ServeError};
-pub use settings::Settings;
+pub use settings::{Rate, Settings};
 
 #[cfg(test)]
 mod tests;

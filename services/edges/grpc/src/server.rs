@@ -19,7 +19,7 @@ use curfew_proto::revocation::v1::revocation_service_server::RevocationServiceSe
 use curfew_proto::session::v1::session_service_server::SessionServiceServer;
 use curfew_proto::token::v1::token_service_server::TokenServiceServer;
 use curfew_transport::{Listener, Protocol};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tonic::service::Routes;
 use tower_layer::Layer as _;
 
@@ -29,6 +29,7 @@ use tower::ServiceExt as _;
 use crate::admin;
 use crate::door::DoorLayer;
 use crate::health;
+use crate::limits::Limits;
 use crate::revocation::Revocations;
 use crate::session::Sessions;
 use crate::settings::Settings;
@@ -67,11 +68,10 @@ impl Edge {
     #[must_use]
     pub fn new(authority: Authority, settings: Settings) -> Self {
         let (drain, draining) = watch::channel(false);
+        let limits = Limits::new(&settings, &authority);
         let shared = Shared {
             authority,
-            calls: Arc::new(Semaphore::new(settings.calls_max)),
-            waits: Arc::new(Semaphore::new(settings.waits_max)),
-            subscribers: Arc::new(Semaphore::new(settings.subscribers_max)),
+            limits,
             settings,
             draining,
             reports: Reports::default(),
@@ -168,6 +168,7 @@ impl Edge {
         tokio::select! {
             _ = futures_util::future::join(stop, futures_util::future::join_all(served)) => {}
             () = health::keep(reporter, shared.clone()) => {}
+            () = shared.limits.keep() => {}
         }
         Ok(())
     }

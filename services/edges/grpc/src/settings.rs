@@ -2,11 +2,49 @@
 
 use std::time::Duration;
 
+/// So many in a time, after a burst.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rate {
+    /// So many; 0: there is no limit.
+    pub amount: u32,
+    /// In this time.
+    pub per: Duration,
+    /// So many at once, before the rate holds; 0 is taken as 1.
+    pub burst: u32,
+}
+
+impl Rate {
+    /// No limit.
+    pub const NONE: Self = Self {
+        amount: 0,
+        per: Duration::ZERO,
+        burst: 0,
+    };
+
+    /// So many a second, a second's worth of them at once.
+    #[must_use]
+    pub const fn per_second(amount: u32) -> Self {
+        Self {
+            amount,
+            per: Duration::from_secs(1),
+            burst: amount,
+        }
+    }
+
+    /// The time between two; `None`: there is no limit.
+    pub(crate) fn gap(self) -> Option<Duration> {
+        self.per.checked_div(self.amount).filter(|gap| !gap.is_zero())
+    }
+}
+
 /// Settings of the gRPC edge.
 #[derive(Clone)]
 pub struct Settings {
     /// Where the catalogue of reasons is served, without a trailing slash: `{help_base}/{code}`.
     pub help_base: String,
+    /// The largest metadata of a call, bytes (RFC 9113 section 6.5.2: 32 beside each name and value): a
+    /// bearer token is ~1 KiB. Four times as much is not even read.
+    pub metadata_bytes_max: usize,
     /// The largest request, bytes: a session's claims are 4 KiB, a batch of 100 revocations ~100 KiB.
     pub request_bytes_max: usize,
     /// The largest report of a guard, bytes: 4,096 lines of activity at ~150 B.
@@ -15,11 +53,24 @@ pub struct Settings {
     pub response_bytes_max: usize,
     /// The largest frame of the feed, bytes, whatever a subscriber asks for.
     pub frame_bytes_max: usize,
-    /// Calls in progress; beyond, calls are shed. One takes ~10 ms, so this is 100,000 a second.
+    /// Calls in progress, those that wait for a turn among them; beyond, calls are shed. At 20,000 a second
+    /// and 100 ms a call 2,000 are in progress. A caller may hold as many as it leaves free: half, alone.
     pub calls_max: usize,
+    /// How long a call may wait for its turn: what is admitted is begun within this.
+    pub call_wait_max: Duration,
+    /// How long a call should take once it has begun: where more than one in ten takes longer, fewer run at
+    /// once and the others wait their turn.
+    pub call_time_target: Duration,
+    /// Calls of one caller. The default is twice what one node does, and stops a loop that ran away alone.
+    pub caller_rate: Rate,
+    /// Calls for one client: issuing, refreshing, revoking and introspecting on its behalf.
+    pub client_rate: Rate,
+    /// Tries with a secret, or a proof of the root key, that was never right here: of each peer for each id
+    /// it claims, and of each caller for each of its clients. Twenty replicas may start at once.
+    pub guess_rate: Rate,
     /// Calls of `WaitRevocation` in progress: they only wait, and for minutes.
     pub waits_max: usize,
-    /// Subscribers of the feed; each has a queue.
+    /// Subscribers of the feed; each has a queue. A caller may hold as many as it leaves free: half, alone.
     pub subscribers_max: usize,
     /// What one subscriber may be behind, bytes, beside what lies in the transport's windows.
     pub subscriber_queue_bytes: usize,
@@ -41,11 +92,21 @@ impl Settings {
     pub fn new(help_base: &str) -> Self {
         Self {
             help_base: help_base.trim_end_matches('/').to_owned(),
+            metadata_bytes_max: 16 << 10,
             request_bytes_max: 256 << 10,
             report_bytes_max: 1 << 20,
             response_bytes_max: 1 << 20,
             frame_bytes_max: 1 << 20,
-            calls_max: 1_024,
+            calls_max: 2_048,
+            call_wait_max: Duration::from_millis(250),
+            call_time_target: Duration::from_millis(100),
+            caller_rate: Rate::per_second(50_000),
+            client_rate: Rate::per_second(50_000),
+            guess_rate: Rate {
+                amount: 1,
+                per: Duration::from_secs(1),
+                burst: 20,
+            },
             waits_max: 1_024,
             subscribers_max: 1_024,
             subscriber_queue_bytes: 4 << 20,

@@ -9,12 +9,13 @@ use curfew_authority::{Authority, Loaded};
 use curfew_core::directory::{Role, Tenant};
 use curfew_core::ids::{CallerId, GrantId, RecordId, ResourceId, SessionId};
 use curfew_core::refusal::{Reason, Refusal, Stage};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tonic::{Request, Status};
 
 use crate::access::Rule;
 use crate::caller::{Caller, Presented};
 use crate::check::{Asked, Check};
+use crate::limits::Limits;
 use crate::name;
 use crate::settings::Settings;
 use crate::status::{self, Of, Words};
@@ -25,9 +26,7 @@ use crate::watch::Reports;
 pub(crate) struct Shared {
     pub(crate) authority: Authority,
     pub(crate) settings: Settings,
-    pub(crate) calls: Arc<Semaphore>,
-    pub(crate) waits: Arc<Semaphore>,
-    pub(crate) subscribers: Arc<Semaphore>,
+    pub(crate) limits: Limits,
     pub(crate) draining: watch::Receiver<bool>,
     pub(crate) reports: Reports,
 }

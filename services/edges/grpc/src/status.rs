@@ -85,11 +85,12 @@ pub(crate) fn retry_after(refusal: &Refusal, now: Millis) -> Option<Duration> {
         Reason::KeyUnavailable,
         Reason::FreshnessFrozen,
     ];
+    let passes_soon = [Reason::Overloaded, Reason::RateLimited, Reason::CallerShare];
     match refusal.reason.class() {
         Class::Retry if refusal.reason == Reason::Conflict => None,
         Class::Retry if needs_an_operator.contains(&refusal.reason) => Some(LATER),
         Class::Retry => Some(SOON),
-        Class::Limit if refusal.reason == Reason::Overloaded => Some(SOON),
+        Class::Limit if passes_soon.contains(&refusal.reason) => Some(SOON),
         Class::Limit => Some(MUCH_LATER),
         Class::Invalid
         | Class::Unauthenticated

@@ -2,7 +2,9 @@
 
 mod access;
 mod fields;
+mod herd;
 mod limits;
+mod overload;
 mod repeat;
 mod story;
 mod watch;

@@ -3,6 +3,7 @@
 mod ask;
 mod encode;
 mod inspect;
+mod paced;
 
 use std::sync::Arc;
 
@@ -90,11 +91,16 @@ impl TokenService for Tokens {
         })();
         let (tenant, asked) = call.done(check, parsed)?;
         let (sid, client) = (asked.sid, asked.client.clone());
-        let issued = call
-            .authority()
-            .issue_tokens(asked)
-            .await
-            .map_err(call.refuse(Of::Request))?;
+        let tried = paced::begin(
+            &call,
+            asked.tenant,
+            &asked.client,
+            &asked.proof,
+            &request.client_ip,
+        )?;
+        let issued = call.authority().issue_tokens(asked).await;
+        paced::judged(&call, tried.as_ref(), &issued);
+        let issued = issued.map_err(call.refuse(Of::Request))?;
         let ended_grant = match issued.issued.ended {
             None => None,
             Some((gid, record)) => {
@@ -165,11 +171,16 @@ impl TokenService for Tokens {
             Some((tenant, request))
         })();
         let (tenant, asked) = call.done(check, parsed)?;
-        let refreshed = call
-            .authority()
-            .refresh_tokens(asked)
-            .await
-            .map_err(call.refuse(Of::Request))?;
+        let tried = paced::begin(
+            &call,
+            asked.tenant,
+            &asked.client,
+            &asked.proof,
+            &request.client_ip,
+        )?;
+        let refreshed = call.authority().refresh_tokens(asked).await;
+        paced::judged(&call, tried.as_ref(), &refreshed);
+        let refreshed = refreshed.map_err(call.refuse(Of::Request))?;
         let cause = match refreshed.refreshed.outcome {
             Outcome::Rotated => pb::RefreshCause::Rotated,
             Outcome::Replayed => pb::RefreshCause::Replayed,
@@ -230,11 +241,16 @@ impl TokenService for Tokens {
             Some((tenant, request))
         })();
         let (tenant, asked) = call.done(check, parsed)?;
-        let token = call
-            .authority()
-            .issue_app_token(asked)
-            .await
-            .map_err(call.refuse(Of::Request))?;
+        let tried = paced::begin(
+            &call,
+            asked.tenant,
+            &asked.client,
+            &asked.proof,
+            &request.client_ip,
+        )?;
+        let token = call.authority().issue_app_token(asked).await;
+        paced::judged(&call, tried.as_ref(), &token);
+        let token = token.map_err(call.refuse(Of::Request))?;
         Ok(Response::new(pb::IssueAppTokenResponse {
             tokens: Some(encode::app(&call, &tenant, &token)),
             stage: stage_number(Stage::Issuance),
@@ -273,10 +289,12 @@ impl TokenService for Tokens {
             operation,
             correlation_id,
         };
+        let tried = paced::begin(&call, tenant.id, &client, &proof, "")?;
         let revoked = call
             .authority()
             .revoke_token(tenant.id, &client, &proof, None, &token, &motive)
             .await;
+        paced::judged(&call, tried.as_ref(), &revoked);
         let revoked = match revoked {
             Ok(revoked) => revoked,
             // Another client's token is no error and no news (RFC 7009 section 2.2).

@@ -19,6 +19,7 @@ use futures_util::stream::Stream;
 use tonic::Status;
 
 use crate::check::{Check, LIST_MAX, TEXT_MAX};
+use crate::limits::{self, ShareHeld, Standing};
 use crate::shared::Call;
 use crate::status::Of;
 use feed::Feed;
@@ -66,9 +67,14 @@ pub(crate) async fn begin(call: Call, request: pb::WatchRevocationsRequest) -> R
         .as_ref()
         .is_some_and(|subscriber| (1..READER).contains(&subscriber.min_reader));
     let (resume, scope) = call.done(check, resume.zip(Some(scope)))?;
-    let Ok(permit) = call.shared.subscribers.clone().try_acquire_owned() else {
+    let Ok(place) = call.shared.limits.subscribers.enter(Standing::Common) else {
         return Err(call.because(Of::Request, Reason::Overloaded, "too many subscribers"));
     };
+    let caller = call.caller_id()?;
+    let place = place.named(caller).map_err(|ShareHeld(held)| {
+        let now = call.authority().now().wall;
+        call.refused(Of::Request, &limits::share_held(caller, held, "streams", now))
+    })?;
     if let Some(subscriber) = subscriber {
         progress::is_ones_own(&call, &subscriber)?;
         let caller = call.caller_id()?.clone();
@@ -87,7 +93,7 @@ pub(crate) async fn begin(call: Call, request: pb::WatchRevocationsRequest) -> R
         scope,
         frame_bytes,
         is_too_old,
-        permit,
+        place,
     };
     Ok(feed.start(resume))
 }

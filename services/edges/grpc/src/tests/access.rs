@@ -129,7 +129,7 @@ fn every_method_has_one_line_and_every_line_a_method() {
 
 #[tokio::test]
 async fn every_method_as_nobody_is_unauthenticated() {
-    let world = World::new().await;
+    let world = World::with(|settings| settings.guess_rate = crate::Rate::NONE).await;
     let basic = "Basic YWRtaW46d3Jvbmc=";
     let root = format!("Curfew-Root {}", "00".repeat(16));
     let credentials = [

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use curfew_proto::session::v1 as session;
 use tokio_stream_next::next;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request};
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 use tonic_reflection::pb::v1::ServerReflectionRequest;
@@ -102,27 +102,45 @@ async fn a_call_is_not_worked_on_for_longer_than_its_caller_waits() {
         ..Default::default()
     };
     // Without tonic's client, which would give up by itself.
-    let stream = tokio::net::TcpStream::connect(world.address).await.unwrap();
-    let io = hyper_util::rt::TokioIo::new(stream);
-    let executor = hyper_util::rt::TokioExecutor::new();
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
-    tokio::spawn(connection);
     let message = prost::Message::encode_to_vec(&end);
-    let mut frame = vec![0];
-    frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
-    frame.extend(message);
-    let request = http::Request::post("http://localhost/curfew.session.v1.SessionService/EndSession")
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .header("authorization", &world.backend)
-        .header("grpc-timeout", "300m")
-        .body(http_body_util::Full::new(hyper::body::Bytes::from(frame)))
-        .unwrap();
-    let refused = sender.send_request(request).await.unwrap();
-    let refused = Status::from_header_map(refused.headers()).unwrap();
+    let refused = world
+        .raw("EndSession", &[("grpc-timeout", "300m")], 0, &message)
+        .await;
     assert_eq!(refused.code(), Code::Unavailable, "{refused}");
     assert!(refused.message().contains("within 300ms"), "{refused}");
     held.release();
+}
+
+#[tokio::test]
+async fn a_compressed_bomb_is_refused_by_name_and_never_unpacked() {
+    let world = World::new().await;
+    // 100 MB of zeros, as `gzip -9` makes them: 97 KB. What is in it does not matter, because nobody looks.
+    let bomb = vec![0x1f; 97 << 10];
+    let refused = world
+        .raw("EndSession", &[("grpc-encoding", "gzip")], 1, &bomb)
+        .await;
+    assert_eq!(refused.code(), Code::Unimplemented, "{refused:?}");
+    assert_eq!(reason(&refused), "NOT_IMPLEMENTED", "{refused:?}");
+    assert!(refused.message().contains("compressed with `gzip`"), "{refused}");
+    // The mark of compression alone, without its name.
+    let refused = world.raw("EndSession", &[], 1, &bomb).await;
+    assert_eq!(faults(&refused), ["(message)"]);
+    assert!(refused.message().contains("compressed-flag"), "{refused}");
+    let session = world.open("alice").await;
+    let got = world
+        .sessions()
+        .get_session(by(&world.backend, get(&session)))
+        .await;
+    assert!(got.is_ok(), "and the others are served");
+}
+
+#[tokio::test]
+async fn metadata_over_the_limit_names_both_sizes() {
+    let world = World::new().await;
+    let large = "x".repeat(20 << 10);
+    let refused = world.raw("EndSession", &[("x-large", &large)], 0, &[]).await;
+    assert_eq!(faults(&refused), ["(metadata)"]);
+    assert!(refused.message().contains("16384"), "{refused}");
 }
 
 #[tokio::test]
@@ -152,7 +170,12 @@ async fn a_message_over_the_limit_is_refused_and_the_connection_lives() {
         .get_session(by(&world.backend, get(&"a".repeat(300 << 10))))
         .await
         .unwrap_err();
-    assert_eq!(refused.code(), Code::OutOfRange, "{refused:?}");
+    assert_eq!(super::world::faults(&refused), ["(message)"]);
+    assert_eq!(reason(&refused), "FIELD_INVALID");
+    assert!(
+        refused.message().contains("the limit is: 262144 bytes"),
+        "{refused:?}"
+    );
     let refused = world
         .sessions()
         .get_session(by(&world.backend, get("x")))

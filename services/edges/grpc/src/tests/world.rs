@@ -337,6 +337,36 @@ impl World {
         Ok(refreshed.into_inner())
     }
 
+    /// One call of SessionService by hand, as no client of tonic's makes it; how it was refused.
+    pub(super) async fn raw(
+        &self,
+        method: &str,
+        headers: &[(&str, &str)],
+        flag: u8,
+        message: &[u8],
+    ) -> Status {
+        let stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
+        let io = hyper_util::rt::TokioIo::new(stream);
+        let executor = hyper_util::rt::TokioExecutor::new();
+        let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+        tokio::spawn(connection);
+        let mut frame = vec![flag];
+        frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+        frame.extend(message);
+        let mut request = http::Request::post(format!(
+            "http://localhost/curfew.session.v1.SessionService/{method}"
+        ))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("authorization", &self.backend);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = http_body_util::Full::new(hyper::body::Bytes::from(frame));
+        let answer = sender.send_request(request.body(body).unwrap()).await.unwrap();
+        Status::from_header_map(answer.headers()).expect("a refusal without a message")
+    }
+
     /// Lets time pass, and the log prove it.
     pub(super) async fn advance(&self, ms: i64) {
         self.clock.advance(ms);

@@ -20,7 +20,6 @@ use curfew_wire::{SnapshotSum, encode_entry, encode_log};
 use futures_util::stream;
 use prost::Message as _;
 use prost::bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::Frames;
 use super::batch::Batch;
@@ -30,6 +29,7 @@ use super::queue::{Queue, Reader, Step, Stopped, watermarks};
 use super::scope::Scope;
 use crate::caller::Presented;
 use crate::convert::{duration, timestamp};
+use crate::limits;
 use crate::published;
 use crate::shared::Shared;
 
@@ -46,7 +46,7 @@ pub(super) struct Feed {
     pub(super) scope: Scope,
     pub(super) frame_bytes: usize,
     pub(super) is_too_old: bool,
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) place: limits::Place,
 }
 
 /// How a stream ends.
@@ -109,7 +109,7 @@ impl Feed {
     }
 
     async fn run(&self, from: From, queue: &Queue) -> Result<std::convert::Infallible, Stop> {
-        let _counted = &self.permit;
+        let _counted = &self.place;
         if self.is_too_old {
             return Err(end(pb::ResumeReason::ReaderTooOld, 60_000, true));
         }

@@ -7,7 +7,9 @@ mod beat;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use curfew_core::follow::Reload;
+use curfew_core::follow::{Applied, Reload};
+use curfew_core::place::LogPartition;
+use curfew_core::record::Revocation;
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_ports::log::{Bounds, LogEntry, LogError, Tail, TailFrom};
 
@@ -25,6 +27,8 @@ impl Authority {
     /// Applies everything that the log retains now, so that nothing is answered before it was heard.
     pub async fn catch_up(&self) -> Answer<()> {
         let bounds = self.parts.log.bounds().await.map_err(log_unavailable)?;
+        *self.applying.lock().unwrap_or_else(PoisonError::into_inner) =
+            bounds.iter().map(|bounds| bounds.end).collect();
         let mut tail = self.open_tail().await.map_err(log_unavailable)?;
         let mut reloads = 0;
         while self.is_behind(&bounds) {
@@ -122,7 +126,15 @@ impl Authority {
     /// it lives; the heartbeats and what they proved do not, so that nothing is fresh before it was read.
     async fn reload(&self) -> Result<(), LogError> {
         let bounds = self.parts.log.bounds().await?;
-        let _one = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut history = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        self.metrics.reload();
+        // What was applied before is read again, and says nothing of how long the way is.
+        *history = self
+            .follower
+            .log()
+            .all()
+            .map(|partition| self.next_of(partition))
+            .collect();
         self.journal.forget();
         for (partition, bounds) in self.follower.log().all().zip(bounds) {
             let Some(state) = self.follower.state(partition) else {
@@ -142,11 +154,44 @@ impl Authority {
     /// what was applied already is known by its position.
     fn apply(&self, entries: &[LogEntry]) -> Result<(), Reload> {
         let now = self.now();
-        let _one = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let history = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         for entry in entries {
             let applied = self.follower.apply(entry.position, &entry.record, now)?;
+            if let Applied::Revocation(revocation) = &applied {
+                let before = history.get(entry.position.partition.index()).copied();
+                let is_history = before.is_some_and(|before| entry.position.offset < before);
+                let age_ms = now.wall.ms_since(revocation.decided_at);
+                if !is_history {
+                    tell_applied(entry, revocation, age_ms);
+                }
+                self.metrics.apply((!is_history).then_some(age_ms));
+            }
             self.journal.note(entry, &applied);
         }
         Ok(())
     }
+
+    fn next_of(&self, partition: LogPartition) -> u64 {
+        let state = self.follower.state(partition);
+        state.and_then(|state| state.next).unwrap_or(0)
+    }
+}
+
+/// A span of the record's own trace.
+fn tell_applied(entry: &LogEntry, revocation: &Revocation, age_ms: i64) {
+    let Some(trace) = &revocation.trace else { return };
+    let span = tracing::debug_span!(
+        target: curfew_trace::TARGET,
+        parent: None,
+        "curfew.follower.apply",
+        otel.kind = "consumer",
+        messaging.operation.name = "apply",
+        messaging.operation.r#type = "process",
+        messaging.message.id = %revocation.id,
+        messaging.destination.partition.id = entry.position.partition.0,
+        curfew.log.offset = entry.position.offset,
+        curfew.revoke_to_applied_ms = age_ms,
+    );
+    curfew_trace::adopt(&span, trace);
+    let _in_span = span.enter();
 }

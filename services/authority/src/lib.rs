@@ -23,6 +23,8 @@ mod introspect;
 mod issue_tokens;
 mod journal;
 mod key_ring;
+mod measured;
+mod metrics;
 mod node;
 mod operation;
 mod page;
@@ -56,6 +58,9 @@ pub use feed::{Bounds, LogEntry, LogError, Tail};
 pub use introspect::Introspection;
 pub use issue_tokens::{IssueRequest, IssuedTokens};
 pub use journal::{Journal, JournalEntry};
+pub use metrics::{
+    CommitEnd, Histogram, LATENCY_BOUNDS_US, LogOperation, Metrics, RefreshEnd, StoreOperation,
+};
 pub use node::{Authority, Parts};
 pub use operation::operation_of;
 pub use page::PageScope;

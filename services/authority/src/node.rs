@@ -19,6 +19,8 @@ use curfew_ports::store::Store;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::journal::Journal;
+use crate::measured::{MeasuredLog, MeasuredStore};
+use crate::metrics::Metrics;
 use crate::subscribers::Subscribers;
 
 /// Verified signatures of callers' tokens that are remembered; at ~100 B each, 1 MB.
@@ -49,8 +51,10 @@ pub struct Authority {
     pub(crate) journal: Arc<Journal>,
     pub(crate) subscribers: Arc<Subscribers>,
     pub(crate) signatures: Arc<SignatureCache>,
-    // Held while a batch of the log is applied: the follower takes one applier at a time.
-    pub(crate) applying: Arc<Mutex<()>>,
+    pub(crate) metrics: Arc<Metrics>,
+    // Held while a batch of the log is applied: the follower takes one applier at a time. What is held is
+    // the offset of each log partition below which records are history, read once before or at the start.
+    pub(crate) applying: Arc<Mutex<Vec<u64>>>,
 }
 
 impl Authority {
@@ -58,6 +62,18 @@ impl Authority {
     #[must_use]
     pub fn new(parts: Parts, config: Config, log: LogIdentity) -> Self {
         curfew_jose::provider::install();
+        let metrics = Arc::<Metrics>::default();
+        let parts = Parts {
+            store: Arc::new(MeasuredStore {
+                store: parts.store,
+                metrics: metrics.clone(),
+            }),
+            log: Arc::new(MeasuredLog {
+                log: parts.log,
+                metrics: metrics.clone(),
+            }),
+            ..parts
+        };
         Self {
             parts,
             config: Arc::new(config),
@@ -66,6 +82,7 @@ impl Authority {
             journal: Arc::default(),
             subscribers: Arc::default(),
             signatures: Arc::new(SignatureCache::new(SIGNATURES_MAX)),
+            metrics,
             applying: Arc::default(),
         }
     }
@@ -104,6 +121,12 @@ impl Authority {
     #[must_use]
     pub const fn journal(&self) -> &Arc<Journal> {
         &self.journal
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Both clocks.

@@ -73,6 +73,12 @@ impl std::fmt::Debug for RefreshedTokens {
 impl Authority {
     /// Refreshes. It needs no operation id: a retry converges on the same successor.
     pub async fn refresh_tokens(&self, request: RefreshRequest) -> Answer<RefreshedTokens> {
+        let answer = self.refresh(request).await;
+        self.metrics.refreshed(&answer);
+        answer
+    }
+
+    async fn refresh(&self, request: RefreshRequest) -> Answer<RefreshedTokens> {
         let tenant = request.tenant;
         let stage = Stage::SilentRenewal;
         let loaded = self.fresh_directory().await?;

@@ -114,6 +114,10 @@ impl Subscribers {
             .map(|progress| progress.seen_at)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.by_name.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     pub(crate) fn list(&self) -> Vec<Progress> {
         self.by_name
             .lock()
@@ -166,6 +170,12 @@ impl crate::Authority {
         self.subscribers
             .seen_at(name, replica)
             .is_some_and(|seen| now.ms_since(seen) < self.config.lease_ms)
+    }
+
+    /// How many are remembered.
+    #[must_use]
+    pub fn subscribers_len(&self) -> usize {
+        self.subscribers.len()
     }
 
     /// Everyone who reported, in order of their names.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use curfew_core::decide::{Context, Verdict};
 use curfew_core::directory::Tenant;
-use curfew_core::ids::{KeyId, TenantId};
+use curfew_core::ids::{KeyId, RecordId, TenantId};
 use curfew_core::mac::Entropy;
 use curfew_core::place::{LogPartition, Partition, Position};
 use curfew_core::record::{LogRecord, Outgoing};
@@ -19,6 +19,8 @@ use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::stored::{Decision, Key};
 use curfew_core::time::{DELTA_MS, DIRECTORY_AGE_MAX_MS, Millis};
 use curfew_ports::store::{Commit, CommitOutcome};
+
+use tracing::Instrument as _;
 
 use crate::answer::{Answer, Level, Published, store_unavailable};
 use crate::directory::Loaded;
@@ -68,6 +70,20 @@ impl Authority {
     pub(crate) async fn transact<T>(
         &self,
         ask: Ask,
+        decide: impl FnMut(&Context<'_>, &Seen, &mut Entropy) -> Decision<Verdict<T>>,
+    ) -> Answer<Done<T>> {
+        let span = tracing::debug_span!(
+            target: curfew_trace::TARGET,
+            "curfew.transact",
+            curfew.partition = ask.partition.number(),
+            curfew.stage = ask.stage.as_str(),
+        );
+        self.transact_in(ask, decide).instrument(span).await
+    }
+
+    async fn transact_in<T>(
+        &self,
+        ask: Ask,
         mut decide: impl FnMut(&Context<'_>, &Seen, &mut Entropy) -> Decision<Verdict<T>>,
     ) -> Answer<Done<T>> {
         let mut keys = keys_of(&ask);
@@ -75,7 +91,7 @@ impl Authority {
         let mut waited_ms: i64 = 0;
         let mut tries = 0;
         loop {
-            let (loaded, seen, now, decision) = self.look(&ask, &keys, &mut decide).await?;
+            let (loaded, seen, now, mut decision) = self.look(&ask, &keys, &mut decide).await?;
             let value = match decision.outcome {
                 Verdict::NotBefore(instant) => {
                     // What was waited is counted, not read from a clock: one that is set back meanwhile
@@ -105,6 +121,11 @@ impl Authority {
                 Verdict::Refused(refusal) => Err(refusal),
                 Verdict::Granted(value) => Ok(value),
             };
+            if let Some(cause) = curfew_trace::cause() {
+                for outgoing in &mut decision.publish {
+                    outgoing.record.set_trace(&cause);
+                }
+            }
             let commit = self.commit_of(&ask, &seen, now, decision.writes, decision.publish.clone());
             match self.parts.store.commit(commit).await.map_err(store_unavailable)? {
                 CommitOutcome::Committed(committed) => {
@@ -255,6 +276,7 @@ impl Authority {
                 Some(known) => (known.next().unwrap_or_default(), Level::Durable),
                 None => self.append(&outgoing).await,
             };
+            tell_append(self.parts.log.kind(), id, &positions);
             published.push(Published { id, positions, level });
         }
         published
@@ -324,6 +346,25 @@ impl Authority {
             tokio::time::sleep(Duration::from_millis(ms)).await;
         }
     }
+}
+
+/// One span for each record that was published, with its places: an append of its own, or a part of the
+/// commit that has just become durable (OpenTelemetry's messaging conventions).
+fn tell_append(log: &'static str, id: RecordId, positions: &[Position]) {
+    let first = positions.first();
+    let span = tracing::debug_span!(
+        target: curfew_trace::TARGET,
+        "curfew.log.append",
+        otel.kind = "producer",
+        messaging.system = log,
+        messaging.operation.name = "append",
+        messaging.operation.r#type = "send",
+        messaging.message.id = %id,
+        messaging.destination.partition.id = first.map(|position| position.partition.0),
+        curfew.log.offset = first.map(|position| position.offset),
+        curfew.log.copies = positions.len(),
+    );
+    let _in_span = span.enter();
 }
 
 fn keys_of(ask: &Ask) -> Vec<Key> {

@@ -27,6 +27,10 @@ pub const LOOK_UPS_MAX: usize = 256;
 /// The most shapes that one tenant's records may have.
 pub const SHAPES_MAX: usize = 32;
 
+/// What one mark takes in memory, bytes, about: a slot of its map, which is at most 7/8 full, a key, and the
+/// cut-off or the plain mark with its winner (`index::tests` compares it with what they are).
+pub const MARK_BYTES: usize = 384;
+
 /// The record that decides an element, for "why?": any record that covers is a true answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Winner {

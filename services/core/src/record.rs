@@ -125,6 +125,8 @@ pub struct Revocation {
     pub scope: Arc<str>,
     /// The caller's correlation id.
     pub correlation_id: Option<Arc<str>>,
+    /// W3C `traceparent` of what caused it; no rule depends on it.
+    pub trace: Option<Arc<str>>,
 }
 
 /// Why a record is not one.
@@ -274,6 +276,8 @@ pub struct SubjectState {
     pub decided_at: Millis,
     /// Why.
     pub cause: Cause,
+    /// W3C `traceparent` of what caused it; no rule depends on it.
+    pub trace: Option<Arc<str>>,
 }
 
 /// What happened to a subject.
@@ -305,6 +309,8 @@ pub struct DirectoryChange {
     pub sequence: u64,
     /// The incarnation of the commit.
     pub incarnation: Option<Incarnation>,
+    /// W3C `traceparent` of what caused it; no rule depends on it.
+    pub trace: Option<Arc<str>>,
 }
 
 /// An operator's word that one unreadable record may be stepped over.
@@ -353,6 +359,28 @@ pub struct UnknownRecord {
 }
 
 impl LogRecord {
+    /// W3C `traceparent` of what caused it.
+    #[must_use]
+    pub fn trace(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Revocation(revocation) => revocation.trace.as_ref(),
+            Self::SubjectState(state) => state.trace.as_ref(),
+            Self::Directory(change) => change.trace.as_ref(),
+            Self::Heartbeat(_) | Self::Skip(_) | Self::Unknown(_) | Self::Withheld => None,
+        }
+    }
+
+    /// Notes what caused it; what nobody asked for has no cause.
+    pub fn set_trace(&mut self, trace: &Arc<str>) {
+        let trace = Some(trace.clone());
+        match self {
+            Self::Revocation(revocation) => Arc::make_mut(revocation).trace = trace,
+            Self::SubjectState(state) => Arc::make_mut(state).trace = trace,
+            Self::Directory(change) => Arc::make_mut(change).trace = trace,
+            Self::Heartbeat(_) | Self::Skip(_) | Self::Unknown(_) | Self::Withheld => {}
+        }
+    }
+
     /// The record's id; heartbeats, skips and unknown records are no events.
     #[must_use]
     pub fn event_id(&self) -> Option<RecordId> {

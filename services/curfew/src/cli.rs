@@ -104,9 +104,9 @@ pub(crate) struct ServeArgs {
 
 impl Cli {
     /// How it logs: a node as it is told, commands what must be known, where the environment says nothing else.
-    pub(crate) fn log(&self) -> config::Log {
+    pub(crate) fn telemetry(&self) -> curfew_telemetry::Settings {
         let quiet = match &self.command {
-            Command::Serve(args) => return config::log(&args.node),
+            Command::Serve(args) => return config::telemetry(&args.node),
             // People and programs read standard output there.
             Command::Demo { .. } => "off",
             Command::Bootstrap { .. } | Command::Apply(_) | Command::Config(_) => "warn",
@@ -123,9 +123,10 @@ impl Cli {
             reason = "the binary is what reads its environment"
         )]
         let said = std::env::var("CURFEW_LOG_FILTER");
-        config::Log {
-            filter: said.unwrap_or_else(|_| quiet.to_owned()),
-            ..config::Log::default()
+        curfew_telemetry::Settings {
+            log_filter: said.unwrap_or_else(|_| quiet.to_owned()),
+            log_format: curfew_telemetry::LogFormat::Text,
+            otlp: None,
         }
     }
 

@@ -13,6 +13,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 mod valid;
+mod watched;
 
 use std::path::PathBuf;
 
@@ -96,10 +97,18 @@ pub(crate) fn load(args: &ConfigArgs, flags: Flags<'_>) -> Result<Config, Failur
     Ok(valid::judge(layers, raw)?)
 }
 
-/// How a node logs; where its configuration is faulty, as if nothing were said: the fault is told later.
-pub(crate) fn log(args: &ConfigArgs) -> Log {
+/// How a node is watched; where its configuration is faulty, as if nothing were said: the fault is told later.
+pub(crate) fn telemetry(args: &ConfigArgs) -> curfew_telemetry::Settings {
     let said = read(args, &[], environment()).and_then(|(layers, raw)| Ok(valid::judge(layers, raw)?));
-    said.map(|config| config.log).unwrap_or_default()
+    let (log, otlp) = match said {
+        Ok(config) => (config.log, config.otlp),
+        Err(_) => (Log::default(), None),
+    };
+    curfew_telemetry::Settings {
+        log_format: log.format(),
+        log_filter: log.filter,
+        otlp,
+    }
 }
 
 /// The defaults, in this directory, on free ports; nothing else is asked.

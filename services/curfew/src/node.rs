@@ -12,6 +12,7 @@ use curfew_clock::SystemClock;
 use curfew_core::time::Clock as _;
 use curfew_embedded::{Embedded, Options};
 use curfew_keys::{SealingVault, SystemEntropy};
+use curfew_telemetry::{Gauge, GaugeUnit, Sources};
 use curfew_transport::{Listener, Protocol, Tls};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -37,6 +38,8 @@ pub(crate) struct Node {
     pub(crate) grpc: SocketAddr,
     pub(crate) is_grpc_secure: bool,
     pub(crate) http: SocketAddr,
+    /// Where metrics are read, where that is a listener of their own.
+    pub(crate) metrics: Option<SocketAddr>,
     is_http_secure: bool,
     /// Where the operator's commands on this machine talk to it: gRPC in plain text on loopback.
     pub(crate) operator: SocketAddr,
@@ -93,7 +96,16 @@ impl Node {
         let http = listen("http.listen", &config.http, Protocol::Http).await?;
         let (grpc_address, http_address) = (grpc.address()?, http.address()?);
         let (is_grpc_secure, is_http_secure) = (grpc.is_secure(), http.is_secure());
-        let certificates: Vec<_> = [grpc.tls(), http.tls()].into_iter().flatten().collect();
+        let metrics = match &config.metrics {
+            Some(wanted) => Some(listen("metrics.listen", wanted, Protocol::Http).await?),
+            None => None,
+        };
+        let of_metrics = metrics.as_ref().and_then(Listener::tls);
+        let certificates: Vec<_> = [grpc.tls(), http.tls(), of_metrics]
+            .into_iter()
+            .flatten()
+            .collect();
+        let metrics_address = metrics.as_ref().map(Listener::address).transpose()?;
         let mut listeners = vec![grpc];
         let mut operator = grpc_address;
         if is_grpc_secure || !grpc_address.ip().is_loopback() {
@@ -139,8 +151,21 @@ impl Node {
         config.limits.apply(&mut edge);
         edge.transport = config.connections;
         edge.root_key_proof = Some(proof);
-        serve_grpc(&mut tasks, &authority, listeners, edge, stopped.clone());
-        serve_http(&mut tasks, &authority, http, config.connections, stopped.clone());
+        let edge = serve_grpc(&mut tasks, &authority, listeners, edge, stopped.clone());
+        let watched = watched(&authority, edge, &engine);
+        let mut face = curfew_oauth::router(authority.clone());
+        match metrics {
+            Some(metrics) => {
+                let own = curfew_telemetry::router(watched);
+                serve_http(&mut tasks, own, metrics, config.connections, stopped.clone());
+            }
+            // How busy a node is and what goes wrong on it is nothing for the public.
+            None if http_address.ip().is_loopback() => {
+                face = face.merge(curfew_telemetry::router(watched));
+            }
+            None => {}
+        }
+        serve_http(&mut tasks, face, http, config.connections, stopped.clone());
         reload_all_day(&mut tasks, &stopped, &certificates);
         std::fs::write(&address, operator.to_string())?;
         Ok(Self {
@@ -148,6 +173,7 @@ impl Node {
             grpc: grpc_address,
             is_grpc_secure,
             http: http_address,
+            metrics: metrics_address,
             is_http_secure,
             operator,
             certificates,
@@ -280,8 +306,9 @@ fn serve_grpc(
     listeners: Vec<Listener>,
     settings: curfew_grpc::Settings,
     mut stopped: watch::Receiver<bool>,
-) {
+) -> curfew_grpc::Metrics {
     let edge = curfew_grpc::Edge::new(authority.clone(), settings);
+    let metrics = edge.metrics();
     tasks.spawn(async move {
         let shutdown = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
         if let Err(error) = edge.serve(listeners, shutdown).await {
@@ -291,18 +318,44 @@ fn serve_grpc(
             );
         }
     });
+    metrics
+}
+
+/// What `/metrics` reads.
+fn watched(authority: &Authority, edge: curfew_grpc::Metrics, engine: &Embedded) -> Sources {
+    let (health, queued) = (engine.clone(), engine.clone());
+    let is_up = move || f64::from(u8::from(health.health() == curfew_embedded::Health::Ready));
+    let waiting = move || u32::try_from(queued.queue().0).map_or(f64::INFINITY, f64::from);
+    let gauges = vec![
+        Gauge::new(
+            "curfew_store_up",
+            "1 while the engine reads and writes",
+            GaugeUnit::Count,
+            is_up,
+        ),
+        Gauge::new(
+            "curfew_store_queue",
+            "Requests that wait for the engine's writer",
+            GaugeUnit::Count,
+            waiting,
+        ),
+    ];
+    Sources {
+        authority: authority.clone(),
+        edge,
+        gauges,
+    }
 }
 
 fn serve_http(
     tasks: &mut JoinSet<()>,
-    authority: &Authority,
+    face: axum::Router,
     listener: Listener,
     bounds: curfew_transport::Settings,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let authority = authority.clone();
     tasks.spawn(async move {
         let shutdown = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
-        curfew_oauth::serve(authority, listener, bounds, shutdown).await;
+        curfew_oauth::serve(face, listener, bounds, shutdown).await;
     });
 }

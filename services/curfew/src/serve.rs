@@ -78,6 +78,9 @@ fn tell(node: &Node, data: &Path) {
         if node.is_grpc_secure { " (TLS)" } else { "" }
     );
     println!("http       {}", node.http_url());
+    if let Some(metrics) = node.metrics {
+        println!("metrics    {metrics}/metrics");
+    }
     println!("data       {} (store and log: embedded, durable)", data.display());
     println!(
         "key ring   signing {signing}; {} standby, {} verifying only, {} revoked; {} for refresh tokens",

@@ -90,6 +90,7 @@ fn mark(n: u64) -> Revocation {
         row: None,
         scope: "session".into(),
         correlation_id: None,
+        trace: None,
     }
 }
 

@@ -182,8 +182,9 @@ impl Feed {
         let applied = self.view.follower.apply(position, record, now);
         drop(writing);
         let applied = applied.inspect_err(|_| self.view.distrust())?;
-        if let Applied::Revocation(_) = &applied {
+        if let Applied::Revocation(revocation) = &applied {
             self.guard.metrics().record();
+            crate::trace::applied(position, revocation, now.wall.ms_since(revocation.decided_at));
             self.guard.wake(self.view.follower.log(), position.partition);
         }
         Ok(applied)

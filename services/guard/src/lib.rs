@@ -4,6 +4,10 @@
 //! [`HubSource`]), and asked at every call: [`Guard::check`]. The layers [`GuardLayer`] (axum and any
 //! other HTTP service) and [`GrpcGuardLayer`] (tonic) ask it for you.
 //!
+//! What it counts is read by [`Guard::metrics`], or as text by `Guard::prometheus_text` (feature
+//! `prometheus`). With the feature `opentelemetry`, and a subscriber of `tracing-opentelemetry` in the
+//! program, applying a record is a span of the trace that caused it.
+//!
 //! **Invariant:** nothing of the server is seen here: no authority, no store, no adapter.
 //! **Invariant:** no doubt admits: what is unknown, malformed, stale or unreadable is refused by name.
 
@@ -30,6 +34,8 @@ mod hub;
 mod keys;
 mod layer;
 mod metrics;
+#[cfg(feature = "prometheus")]
+mod prometheus;
 mod refused;
 mod report;
 mod route;
@@ -38,6 +44,7 @@ mod stale;
 #[cfg(test)]
 mod testing;
 mod token;
+mod trace;
 mod validity;
 mod watch;
 

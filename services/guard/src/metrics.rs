@@ -22,6 +22,7 @@ pub struct Metrics {
     reloads: AtomicU64,
     reports_dropped: AtomicU64,
     revoke_to_reject: [AtomicU64; REVOKE_TO_REJECT_BOUNDS_MS.len() + 1],
+    revoke_to_reject_sum_ms: AtomicU64,
 }
 
 impl Default for Metrics {
@@ -36,6 +37,7 @@ impl Default for Metrics {
             reloads: AtomicU64::default(),
             reports_dropped: AtomicU64::default(),
             revoke_to_reject: Default::default(),
+            revoke_to_reject_sum_ms: AtomicU64::default(),
         }
     }
 }
@@ -111,6 +113,12 @@ impl Metrics {
         self.revoke_to_reject.iter().map(read)
     }
 
+    /// All of them together, ms; one that lies before its decision counts as none.
+    #[must_use]
+    pub fn revoke_to_reject_sum_ms(&self) -> u64 {
+        read(&self.revoke_to_reject_sum_ms)
+    }
+
     pub(crate) fn admit(&self, is_stale: bool) {
         add(&self.admitted);
         if is_stale {
@@ -148,6 +156,8 @@ impl Metrics {
         if let Some(counter) = self.revoke_to_reject.get(bucket) {
             add(counter);
         }
+        self.revoke_to_reject_sum_ms
+            .fetch_add(u64::try_from(ms).unwrap_or(0), Ordering::Relaxed);
     }
 }
 

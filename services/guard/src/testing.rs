@@ -324,6 +324,7 @@ pub(crate) fn revocation(claim: &str, value: &str) -> Revocation {
         row: None,
         scope: "test".into(),
         correlation_id: None,
+        trace: None,
     }
 }
 

@@ -22,6 +22,9 @@ use crate::field::{
 };
 use crate::revocation::{decode_revocation, encode_revocation};
 
+/// The longest `traceparent` that is carried: version 00 has 55 characters, later ones may have more.
+const TRACE_LEN_MAX: usize = 256;
+
 /// The bytes of a record, as they lie on the log.
 #[must_use]
 pub fn encode_log(record: &LogRecord) -> Vec<u8> {
@@ -48,7 +51,7 @@ pub fn encode_log(record: &LogRecord) -> Vec<u8> {
         // Every kind of the first version can be read by its first reader.
         min_reader: 1,
         kind: kind.into(),
-        trace: String::new(),
+        trace: record.trace().map(ToString::to_string).unwrap_or_default(),
         body: Some(body),
     }
     .encode_to_vec()
@@ -66,8 +69,18 @@ pub fn decode_log(bytes: &[u8]) -> LogRecord {
 }
 
 fn read(bytes: &[u8]) -> Decoded<LogRecord> {
-    let envelope =
+    let mut envelope =
         log::Envelope::decode(bytes).map_err(|_| DecodeError::new("envelope", Why::NotAMessage))?;
+    let trace = std::mem::take(&mut envelope.trace);
+    let mut record = read_body(envelope)?;
+    // Whatever it is, it steers nothing; what cannot be one is left out rather than carried on.
+    if (1..=TRACE_LEN_MAX).contains(&trace.len()) && trace.bytes().all(|byte| byte.is_ascii_graphic()) {
+        record.set_trace(&trace.into());
+    }
+    Ok(record)
+}
+
+fn read_body(envelope: log::Envelope) -> Decoded<LogRecord> {
     if envelope.format == 0 {
         return Err(DecodeError::missing("format"));
     }
@@ -191,6 +204,7 @@ fn decode_state(state: log::SubjectState) -> Decoded<SubjectState> {
         })?,
         decided_at: ms(state.decided_at_ms),
         cause: text(&state.cause, "cause")?,
+        trace: None,
     })
 }
 
@@ -237,6 +251,7 @@ fn decode_directory(change: log::DirectoryRecord) -> Decoded<DirectoryChange> {
         })?,
         sequence: change.sequence,
         incarnation: optional_incarnation(&change.incarnation, "incarnation")?,
+        trace: None,
     })
 }
 

@@ -71,6 +71,7 @@ pub(crate) fn decode_revocation(record: log::Revocation) -> Decoded<Revocation> 
         },
         scope: record.scope.into(),
         correlation_id: optional_text(record.correlation_id),
+        trace: None,
     };
     revocation.validate().map_err(|error| {
         use curfew_core::record::InvalidRecord as Invalid;

@@ -146,6 +146,7 @@ pub(crate) fn revocation() -> impl Strategy<Value = Revocation> {
             row,
             scope,
             correlation_id,
+            trace: None,
         }
     })
 }
@@ -200,6 +201,7 @@ pub(crate) fn log_record() -> impl Strategy<Value = LogRecord> {
             change,
             decided_at,
             cause,
+            trace: None,
         }))
     });
     let body = of(vec(any::<u8>(), 0..40));
@@ -221,6 +223,7 @@ pub(crate) fn log_record() -> impl Strategy<Value = LogRecord> {
             body,
             sequence,
             incarnation,
+            trace: None,
         };
         LogRecord::Directory(Arc::new(change))
     });
@@ -243,5 +246,12 @@ pub(crate) fn log_record() -> impl Strategy<Value = LogRecord> {
         })
     });
     let revocation = revocation().prop_map(|revocation| LogRecord::Revocation(Arc::new(revocation)));
-    prop_oneof![revocation, heartbeat, state, directory, skip]
+    let record = prop_oneof![revocation, heartbeat, state, directory, skip];
+    let trace = of("00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]");
+    (record, trace).prop_map(|(mut record, trace)| {
+        if let Some(trace) = trace {
+            record.set_trace(&trace.into());
+        }
+        record
+    })
 }

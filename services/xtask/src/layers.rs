@@ -41,6 +41,7 @@ const RESOURCE_SIDE: &[&str] = &[
     "curfew-wire",
     "curfew-jose",
     "curfew-clock",
+    "curfew-trace",
 ];
 
 /// The table. The first line whose place is the crate's directory, or a parent of it, holds.
@@ -52,9 +53,14 @@ const TABLE: &[(&str, MayUse)] = &[
     ("services/ports", MayUse::Only(&["curfew-core"])),
     (
         "services/authority",
-        MayUse::Only(&["curfew-ports", "curfew-core", "curfew-jose"]),
+        MayUse::Only(&["curfew-ports", "curfew-core", "curfew-jose", "curfew-trace"]),
+    ),
+    (
+        "services/telemetry",
+        MayUse::Only(&["curfew-authority", "curfew-grpc", "curfew-core"]),
     ),
     ("services/transport", MayUse::Only(&[])),
+    ("services/trace", MayUse::Only(&[])),
     ("services/adapters", ADAPTER),
     (
         "services/edges/grpc",
@@ -62,6 +68,7 @@ const TABLE: &[(&str, MayUse)] = &[
             "curfew-authority",
             "curfew-core",
             "curfew-proto",
+            "curfew-trace",
             "curfew-transport",
             "curfew-wire",
             "curfew-jose",

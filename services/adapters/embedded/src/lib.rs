@@ -88,6 +88,16 @@ impl Embedded {
         self.inner.shared.health()
     }
 
+    /// Requests that wait for the writer, and how many there may be.
+    #[must_use]
+    pub fn queue(&self) -> (usize, usize) {
+        let of = |requests: &mpsc::Sender<Request>| {
+            let max = requests.max_capacity();
+            (max.saturating_sub(requests.capacity()), max)
+        };
+        self.inner.requests.as_ref().map_or((0, QUEUE_MAX), of)
+    }
+
     /// Which log this is; the same for as long as the file lives.
     #[must_use]
     pub fn log_identity(&self) -> LogIdentity {

@@ -138,6 +138,7 @@ impl<'a> Book<'a> {
             row: draft.row,
             scope: draft.scope.into(),
             correlation_id: motive.correlation_id.clone(),
+            trace: None,
         };
         self.publish(Outgoing::revocation(revocation.clone()));
         revocation

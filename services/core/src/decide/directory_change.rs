@@ -43,6 +43,7 @@ impl Book<'_> {
                 body: Some(sealed.body),
                 sequence: self.next_sequence(),
                 incarnation: Some(self.context.incarnation),
+                trace: None,
             };
             let record = LogRecord::Directory(Arc::new(change));
             self.publish(Outgoing {

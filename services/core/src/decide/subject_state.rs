@@ -97,6 +97,7 @@ pub fn change(
             change: what,
             decided_at: context.now,
             cause: motive.cause.clone(),
+            trace: None,
         };
         let record = LogRecord::SubjectState(Arc::new(record));
         book.publish(Outgoing {

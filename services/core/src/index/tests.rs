@@ -45,6 +45,7 @@ fn record(n: u8, all_of: &[(&str, &str)], before: Option<(&str, i64)>, except: V
         row: None,
         scope: "test".into(),
         correlation_id: None,
+        trace: None,
     }
 }
 
@@ -345,4 +346,16 @@ fn p12_a_mark_on_a_link_covers_the_token_that_rests_on_it() {
         // A foreign token's `chain` is its own business.
         assert!(JsonClaims::foreign(&token, None).links().is_empty());
     }
+}
+
+#[test]
+fn what_a_mark_takes_is_about_what_is_told() {
+    // A UUID's text is the usual key.
+    let key = 36 + 2 * size_of::<usize>();
+    let slot = (size_of::<(Box<str>, Marks)>() + 1) * 8 / 7 + key;
+    let with_cut = slot + size_of::<Cut>();
+    assert!(
+        (slot..=2 * with_cut).contains(&MARK_BYTES),
+        "a plain mark takes {slot} B, one with a cut-off {with_cut} B, {MARK_BYTES} is told"
+    );
 }

@@ -762,5 +762,6 @@ pub(crate) fn heard(all_of: &[(&str, &str)]) -> Revocation {
         row: None,
         scope: "test".into(),
         correlation_id: None,
+        trace: None,
     }
 }

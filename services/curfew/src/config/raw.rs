@@ -14,6 +14,8 @@ pub(crate) struct Raw {
     pub(crate) connections: Connections,
     pub(crate) limits: Limits,
     pub(crate) log: Log,
+    pub(crate) metrics: Listen,
+    pub(crate) otlp: Otlp,
 }
 
 #[derive(Clone, Deserialize, Serialize)]
@@ -85,6 +87,15 @@ pub(crate) struct Log {
     pub(crate) format: String,
 }
 
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Otlp {
+    pub(crate) endpoint: Option<String>,
+    pub(crate) sample_ratio: f64,
+    pub(crate) timeout_s: i64,
+    pub(crate) headers: Option<String>,
+}
+
 impl Default for Raw {
     fn default() -> Self {
         let listen = |address: &str| Listen {
@@ -100,6 +111,8 @@ impl Default for Raw {
             connections: Connections::default(),
             limits: Limits::default(),
             log: Log::default(),
+            metrics: Listen::default(),
+            otlp: Otlp::default(),
         }
     }
 }
@@ -178,6 +191,28 @@ impl Default for Limits {
             subscriber_wait_s: seconds(edge.subscriber_wait),
             call_s: seconds(edge.call_time_max),
         }
+    }
+}
+
+impl Default for Otlp {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            sample_ratio: 1.0,
+            timeout_s: 5,
+            headers: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Otlp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Otlp")
+            .field("endpoint", &self.endpoint)
+            .field("sample_ratio", &self.sample_ratio)
+            .field("timeout_s", &self.timeout_s)
+            .field("headers", &self.headers.as_ref().map(|_| ".."))
+            .finish()
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) enum Kind {
     Text,
     /// A whole number.
     Integer,
+    /// A number with or without a fraction.
+    Number,
     /// `true` or `false`.
     Boolean,
     /// A text that nobody may see: never in the file, never an argument.
@@ -37,6 +39,13 @@ const fn integer(path: &'static str) -> Setting {
     Setting {
         path,
         kind: Kind::Integer,
+    }
+}
+
+const fn number(path: &'static str) -> Setting {
+    Setting {
+        path,
+        kind: Kind::Number,
     }
 }
 
@@ -102,6 +111,16 @@ pub(crate) const SETTINGS: &[Setting] = &[
     integer("limits.call_s"),
     text("log.filter"),
     text("log.format"),
+    text("metrics.listen"),
+    boolean("metrics.allow_plaintext"),
+    text("metrics.tls.cert_file"),
+    text("metrics.tls.key_file"),
+    text("metrics.tls.client_ca_file"),
+    text("metrics.tls.client_certificates"),
+    text("otlp.endpoint"),
+    number("otlp.sample_ratio"),
+    integer("otlp.timeout_s"),
+    secret("otlp.headers"),
 ];
 
 /// Words of the environment that begin with ours and are no setting of a node: the commands' own.
@@ -137,6 +156,10 @@ impl Setting {
                 .parse()
                 .map(toml::Value::Integer)
                 .map_err(|_| format!("`{text}` is not a whole number")),
+            Kind::Number => text
+                .parse()
+                .map(toml::Value::Float)
+                .map_err(|_| format!("`{text}` is not a number")),
             Kind::Boolean => text
                 .parse()
                 .map(toml::Value::Boolean)

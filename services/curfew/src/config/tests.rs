@@ -85,6 +85,7 @@ fn the_table_of_settings_and_the_parsed_form_have_the_same_names() {
         let text = match setting.kind {
             Kind::Text | Kind::Secret => "text",
             Kind::Integer => "7",
+            Kind::Number => "0.5",
             Kind::Boolean => "true",
         };
         let mut layers = Layers::default();

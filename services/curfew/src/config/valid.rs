@@ -12,6 +12,7 @@ use curfew_transport::{ClientCertificates, TlsFiles};
 use super::Faulty;
 use super::layers::Layers;
 use super::raw::{self, Raw};
+use super::watched;
 
 /// A day, in seconds: the longest time of any setting.
 const DAY_S: i64 = 24 * 3_600;
@@ -33,6 +34,9 @@ pub(crate) struct Config {
     pub(crate) connections: curfew_transport::Settings,
     pub(crate) limits: Limits,
     pub(crate) log: raw::Log,
+    /// Where metrics are read, where that is a listener of their own.
+    pub(crate) metrics: Option<Listening>,
+    pub(crate) otlp: Option<curfew_telemetry::Otlp>,
 }
 
 /// A listener.
@@ -139,6 +143,11 @@ pub(crate) fn judge(mut layers: Layers, raw: Raw) -> Result<Config, Faulty> {
     {
         layers.fault("http.listen", "the same address as `grpc.listen`");
     }
+    let metrics = match raw.metrics.listen {
+        Some(_) => listening(&mut layers, "metrics", &raw.metrics),
+        None => None,
+    };
+    let otlp = watched::otlp(&mut layers, &raw.otlp);
     if raw.data.is_empty() {
         layers.fault("data", "names no directory");
     }
@@ -168,6 +177,8 @@ pub(crate) fn judge(mut layers: Layers, raw: Raw) -> Result<Config, Faulty> {
             connections,
             limits: Limits(raw.limits),
             log: raw.log,
+            metrics,
+            otlp,
         }),
         (_, _, _) => Err(Faulty {
             faults: layers.faults,

@@ -74,6 +74,11 @@ impl Server {
 
     /// With further arguments.
     pub fn start_with(data: &Path, more: &[&str]) -> Self {
+        Self::start_in(data, more, &[])
+    }
+
+    /// With further arguments, in this environment as well.
+    pub fn start_in(data: &Path, more: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_curfew"))
             .args([
                 "serve",
@@ -87,6 +92,7 @@ impl Server {
             .arg("--data")
             .arg(data)
             .args(more)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -162,6 +168,8 @@ pub struct Backend {
     pub sessions: SessionServiceClient<Authorized>,
     pub tokens: TokenServiceClient<Authorized>,
     pub revocations: RevocationServiceClient<Authorized>,
+    /// Its token.
+    pub token: String,
 }
 
 pub fn request_id() -> String {
@@ -198,6 +206,7 @@ impl Backend {
             sessions: SessionServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             tokens: TokenServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             revocations: RevocationServiceClient::with_interceptor(channel, bearer),
+            token,
         }
     }
 

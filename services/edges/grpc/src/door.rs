@@ -29,6 +29,7 @@ use crate::arrival::{self, Arrival};
 use crate::caller::{self, Caller, Presented};
 use crate::foreign;
 use crate::limits::{self, Claimed, Try};
+use crate::observe::Who;
 use crate::shared::Shared;
 use crate::status::{self, Of};
 
@@ -99,6 +100,7 @@ where
             let served = async {
                 let (caller, presented) = permit(&shared, rule, &parts.headers, &parts.extensions).await?;
                 let _admitted = arrival.admit(&shared, &caller).await?;
+                Who::note(&parts.extensions, caller.id());
                 let mut request = http::Request::from_parts(parts, body.take().unwrap_or_default());
                 // Nobody past the door needs it, and what is not there cannot be logged.
                 request.headers_mut().remove(http::header::AUTHORIZATION);

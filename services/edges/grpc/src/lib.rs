@@ -16,7 +16,9 @@ mod door;
 mod foreign;
 mod health;
 mod limits;
+mod metrics;
 mod name;
+mod observe;
 mod page;
 mod published;
 mod revocation;
@@ -28,6 +30,7 @@ mod status;
 mod token;
 mod watch;
 
+pub use metrics::{MethodCalls, Metrics};
 pub use server::{Edge, ServeError};
 pub use settings::{Rate, Settings};
 

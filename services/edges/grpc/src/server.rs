@@ -30,6 +30,8 @@ use crate::admin;
 use crate::door::DoorLayer;
 use crate::health;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::observe::ObserveLayer;
 use crate::revocation::Revocations;
 use crate::session::Sessions;
 use crate::settings::Settings;
@@ -75,11 +77,18 @@ impl Edge {
             settings,
             draining,
             reports: Reports::default(),
+            counters: Arc::default(),
         };
         Self {
             shared: Arc::new(shared),
             drain,
         }
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        Metrics(self.shared.clone())
     }
 
     /// Serves on every listener until `shutdown`, then drains: streams are told where to go on, calls in
@@ -149,6 +158,7 @@ impl Edge {
             ))
             .add_service(bounded!(AuditServiceServer, admin::audit::Audit(one()), settings));
         let service = DoorLayer(shared.clone()).layer(routes.prepare());
+        let service = ObserveLayer(shared.clone()).layer(service);
         let service =
             service.map_request(|request: http::Request<hyper::body::Incoming>| request.map(Body::new));
         let stop = async {

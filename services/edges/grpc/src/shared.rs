@@ -16,6 +16,7 @@ use crate::access::Rule;
 use crate::caller::{Caller, Presented};
 use crate::check::{Asked, Check};
 use crate::limits::Limits;
+use crate::metrics::Counters;
 use crate::name;
 use crate::settings::Settings;
 use crate::status::{self, Of, Words};
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) draining: watch::Receiver<bool>,
     pub(crate) reports: Reports,
+    pub(crate) counters: Arc<Counters>,
 }
 
 impl Shared {

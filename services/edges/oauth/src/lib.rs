@@ -50,15 +50,14 @@ pub fn router(authority: Authority) -> Router {
         .with_state(authority)
 }
 
-/// Serves it until `shutdown`, and drains.
+/// Serves this face, and what stands beside it, until `shutdown`, and drains.
 pub async fn serve(
-    authority: Authority,
+    face: Router,
     listener: Listener,
     bounds: curfew_transport::Settings,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let service =
-        router(authority).map_request(|request: http::Request<hyper::body::Incoming>| request.map(Body::new));
+    let service = face.map_request(|request: http::Request<hyper::body::Incoming>| request.map(Body::new));
     curfew_transport::serve(listener, Protocol::Http, service, bounds, shutdown).await;
 }
 

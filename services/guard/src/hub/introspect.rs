@@ -55,6 +55,7 @@ impl Introspect for GrpcIntrospect {
             value.set_sensitive(true);
             request.metadata_mut().insert("authorization", value);
         }
+        crate::trace::carry(&mut request);
         let answer = TokenServiceClient::new(self.channel.clone())
             .introspect_token(request)
             .await;

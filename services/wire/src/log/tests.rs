@@ -241,6 +241,7 @@ fn the_bytes_of_a_revocation_do_not_change() {
         row: None,
         scope: "subject".into(),
         correlation_id: None,
+        trace: None,
     };
     let hex: String = encode_log(&LogRecord::Revocation(Arc::new(revocation)))
         .iter()

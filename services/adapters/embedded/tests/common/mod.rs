@@ -99,6 +99,7 @@ pub(crate) fn revocation(n: u64) -> Revocation {
         row: None,
         scope: "token".into(),
         correlation_id: None,
+        trace: None,
     }
 }
 

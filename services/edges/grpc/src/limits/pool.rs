@@ -74,6 +74,11 @@ impl Pool {
         })
     }
 
+    /// Places that are taken, and all of them.
+    pub(crate) fn used(&self) -> (usize, usize) {
+        (self.lock().total.all(), self.places)
+    }
+
     /// What is left for a call of this standing.
     const fn free(&self, total: Held, standing: Standing) -> usize {
         match standing {

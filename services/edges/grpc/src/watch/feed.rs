@@ -83,7 +83,11 @@ impl Feed {
     /// The frames; the work goes on until nobody takes them.
     pub(super) fn start(self, from: From) -> Frames {
         let settings = &self.shared.settings;
-        let queue = Queue::new(settings.subscriber_queue_bytes, settings.subscriber_wait);
+        let queue = Queue::new(
+            settings.subscriber_queue_bytes,
+            settings.subscriber_wait,
+            self.shared.counters.clone(),
+        );
         let reader = Reader(queue.clone());
         // It ends by itself when the reader is gone, so nobody needs its handle.
         drop(tokio::spawn(async move {
@@ -394,6 +398,9 @@ impl Feed {
                     Bytes::new()
                 },
             };
+            if is_shown && let Some(trace) = entry.record.trace() {
+                self.tell_sent(entry, trace);
+            }
             let bytes = record.encoded_len();
             if let Some(records) = batch.add(record, bytes) {
                 queue
@@ -413,6 +420,26 @@ impl Feed {
             queue.push(Step::to(frame, place.next.clone())).await?;
         }
         Ok(())
+    }
+}
+
+impl Feed {
+    /// A span of the record's own trace, for each subscriber that it is sent to.
+    fn tell_sent(&self, entry: &LogEntry, trace: &str) {
+        let span = tracing::debug_span!(
+            target: curfew_trace::TARGET,
+            parent: None,
+            "curfew.hub.send",
+            otel.kind = "producer",
+            messaging.operation.name = "send",
+            messaging.operation.r#type = "send",
+            messaging.message.id = entry.record.event_id().map(tracing::field::display),
+            messaging.destination.partition.id = entry.position.partition.0,
+            curfew.log.offset = entry.position.offset,
+            curfew.caller = self.caller.as_str(),
+        );
+        curfew_trace::adopt(&span, trace);
+        let _in_span = span.enter();
     }
 }
 

@@ -12,6 +12,8 @@ use curfew_proto::revocation::v1::watch_revocations_response::Frame;
 use prost::Message as _;
 use tokio::sync::Notify;
 
+use crate::metrics::Counters;
+
 /// A frame, and where the stream stands once it was taken.
 #[derive(Debug)]
 pub(super) struct Step {
@@ -76,10 +78,11 @@ pub(super) struct Queue {
     filled: Notify,
     emptied: Notify,
     left: Notify,
+    counters: Arc<Counters>,
 }
 
 impl Queue {
-    pub(super) fn new(bytes_max: usize, wait_max: Duration) -> Arc<Self> {
+    pub(super) fn new(bytes_max: usize, wait_max: Duration, counters: Arc<Counters>) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
             bytes_max,
@@ -87,6 +90,7 @@ impl Queue {
             filled: Notify::new(),
             emptied: Notify::new(),
             left: Notify::new(),
+            counters,
         })
     }
 
@@ -118,9 +122,13 @@ impl Queue {
             .await
             .unwrap_or(Err(Stopped::Slow))?;
         let mut state = self.lock();
+        if state.is_gone {
+            return Err(Stopped::Gone);
+        }
         state.bytes += bytes;
         state.steps.push_back(step);
         drop(state);
+        self.counters.queue(bytes, true);
         self.filled.notify_one();
         Ok(())
     }
@@ -132,7 +140,7 @@ impl Queue {
         let mut state = self.lock();
         if drop_rest {
             state.steps.clear();
-            state.bytes = 0;
+            self.counters.queue(std::mem::take(&mut state.bytes), false);
         }
         let last = state.steps.iter().rev().find_map(|step| step.at.as_ref());
         if keeps_positions && let Some(at) = last.or(state.taken.as_ref()) {
@@ -151,7 +159,9 @@ impl Queue {
             {
                 let mut state = self.lock();
                 if let Some(step) = state.steps.pop_front() {
-                    state.bytes -= step.bytes.min(state.bytes);
+                    let bytes = step.bytes.min(state.bytes);
+                    state.bytes -= bytes;
+                    self.counters.queue(bytes, false);
                     if step.at.is_some() {
                         state.taken = step.at;
                     }
@@ -194,6 +204,7 @@ impl Drop for Reader {
         let mut state = self.0.lock();
         state.is_gone = true;
         state.steps.clear();
+        self.0.counters.queue(std::mem::take(&mut state.bytes), false);
         drop(state);
         self.0.emptied.notify_one();
         self.0.left.notify_one();

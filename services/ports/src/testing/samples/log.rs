@@ -62,6 +62,7 @@ pub fn sample_revocation(n: u64) -> Revocation {
         row: None,
         scope: text("token"),
         correlation_id: None,
+        trace: None,
     };
     let before = |claim, ms| {
         Some(Before {
@@ -143,6 +144,7 @@ fn states() -> impl Iterator<Item = SubjectState> {
         change: SubjectChange::Disable,
         decided_at: instant(72),
         cause: Cause::new("left-the-company").unwrap(),
+        trace: None,
     };
     let enable = SubjectState {
         id: record_id(73),
@@ -165,6 +167,7 @@ fn changes() -> impl Iterator<Item = DirectoryChange> {
         body: Some(vec![0, 0xff, 1]),
         sequence: 75,
         incarnation: Some(incarnation(6)),
+        trace: None,
     };
     let deletion = DirectoryChange {
         id: record_id(76),

@@ -29,6 +29,8 @@ mod serve;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // One set of cryptography for the whole program; a second call would be the only error.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let cli = cli::parse();
     let json = cli.wants_json();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

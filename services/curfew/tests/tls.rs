@@ -63,7 +63,7 @@ fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
 /// A seeded directory whose caller `backend` is known by its certificate, and a secure node on it.
 fn secure(dir: &Path, authority: &Authority) -> Server {
     let seeds = format!(
-        "[[tenant]]\nname = \"acme\"\n[[caller]]\nid = \"backend\"\nroles = [\"sessions.write\"]\n\
+        "[[tenant]]\nname = \"acme\"\n[[caller]]\nid = \"backend\"\nroles = [\"sessions.write\", \"revocations.read\"]\n\
          tenants = [\"acme\"]\ncertificates = [\"uri:{BACKEND}\"]\n"
     );
     let seeds = write(dir, "seeds.toml", &seeds);
@@ -149,6 +149,26 @@ async fn a_caller_proves_itself_by_its_certificate_and_nobody_else_by_another() 
             .await
             .is_err()
     );
+
+    // A guard follows the hub over the same connection.
+    let own = authority.for_uri(BACKEND);
+    let mut config = curfew_guard::Config::new(["https://orders.acme.example"]);
+    config.own = vec![curfew_guard::OwnIssuer::new(
+        curfew_core::ids::TenantId::from_bytes([1; 16]),
+        "http://id.example/acme",
+        curfew_guard::JwksSource::of_url(format!("{}/.well-known/jwks.json", server.http)),
+    )];
+    let guard = curfew_guard::Guard::new(config, std::sync::Arc::new(curfew_clock::SystemClock)).unwrap();
+    let followed = channel(&server, &authority, Some(&own)).await;
+    let _running = guard.start([curfew_guard::HubSource::new(followed, "orders", "1").boxed()]);
+    let ready = async {
+        while !guard.is_ready() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), ready)
+        .await
+        .expect("the guard is ready");
 
     // The operator's own commands need no certificate: they have the directory.
     let data = dir.path().join("data");

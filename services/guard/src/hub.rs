@@ -21,7 +21,7 @@ use curfew_core::record::READER;
 use curfew_proto::revocation::v1 as pb;
 use curfew_proto::revocation::v1::revocation_service_client::RevocationServiceClient;
 use tonic::metadata::AsciiMetadataValue;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
 use crate::feed::Source;
@@ -86,16 +86,23 @@ pub struct BadAddress {
     cause: tonic::transport::Error,
 }
 
-/// A channel to a hub or an authority that notices a dead peer; it connects when it is first used.
+/// A channel to a hub or an authority that notices a dead peer within ten seconds; it connects when it is
+/// first used. By `https` whoever the system's authorities vouch for; a program that trusts others, or has
+/// a certificate of its own, makes its own channel and gives it to [`HubSource::new`].
 ///
 /// # Errors
-/// The address is none, such as `http://127.0.0.1:7100`.
+/// The address is none; one is `http://127.0.0.1:7400`.
 pub fn connect(address: &str) -> Result<Channel, BadAddress> {
     let bad = |cause| BadAddress {
         address: address.to_owned(),
         cause,
     };
-    let endpoint = Endpoint::from_shared(address.to_owned()).map_err(bad)?;
+    let mut endpoint = Endpoint::from_shared(address.to_owned()).map_err(bad)?;
+    if address.starts_with("https:") {
+        endpoint = endpoint
+            .tls_config(ClientTlsConfig::new().with_native_roots())
+            .map_err(bad)?;
+    }
     Ok(endpoint
         .connect_timeout(Duration::from_secs(5))
         .http2_keep_alive_interval(Duration::from_secs(5))

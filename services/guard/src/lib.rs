@@ -43,6 +43,7 @@ mod running;
 mod stale;
 #[cfg(test)]
 mod testing;
+mod tls;
 mod token;
 mod trace;
 mod validity;

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::tls;
+
 /// The largest document that is read: what `curfew_jose::KeySet` takes.
 const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
 /// The longest that a source may take; a slow one holds up nobody but itself.
@@ -28,7 +30,7 @@ pub trait FetchKeys: Send + Sync + fmt::Debug + 'static {
 pub enum JwksSource {
     /// The document itself; it is never fetched and never ages.
     Static(Arc<[u8]>),
-    /// An address. `https` needs a build of `reqwest` with TLS.
+    /// An address; by `https` whoever the system's authorities vouch for.
     Url(String),
     /// Something else.
     Custom(Arc<dyn FetchKeys>),
@@ -87,13 +89,14 @@ impl Fetcher {
             JwksSource::Custom(source) => Self::Custom(source.clone()),
             JwksSource::Url(url) => {
                 // A key set has one address; a redirect would let whoever answers there choose another.
-                let client = reqwest::Client::builder()
-                    .redirect(reqwest::redirect::Policy::none())
-                    .build();
-                Self::Http(
-                    client.map_err(|cause| FetchFailed::new(cause.to_string())),
-                    url.clone(),
-                )
+                let client = tls::client_config().and_then(|tls| {
+                    reqwest::Client::builder()
+                        .redirect(reqwest::redirect::Policy::none())
+                        .tls_backend_preconfigured(tls)
+                        .build()
+                        .map_err(|cause| cause.to_string())
+                });
+                Self::Http(client.map_err(FetchFailed::new), url.clone())
             }
         }
     }

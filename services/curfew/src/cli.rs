@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::commands::exit::Exit;
 use crate::commands::{fault, key, revoke, server, session, shell, token, watch};
 use crate::config::{self, ConfigArgs, ConfigCommand};
-use crate::{apply, bootstrap, demo, serve};
+use crate::{apply, bootstrap, demo, doctor, serve};
 
 /// Whatever goes wrong below the command line.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -53,6 +53,8 @@ enum Command {
     /// Judge or show what a node is told.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look for what is wrong with a node, or with a guard's settings, and say what mends it.
+    Doctor(Box<doctor::Doctor>),
     /// Create what a file names, where it is not there yet; nothing is overwritten.
     Apply(apply::Apply),
     /// Look sessions up, and end them.
@@ -110,6 +112,8 @@ impl Cli {
             // People and programs read standard output there.
             Command::Demo { .. } => "off",
             Command::Bootstrap { .. } | Command::Apply(_) | Command::Config(_) => "warn",
+            // What the guard would log is among the findings.
+            Command::Doctor(_) => "off",
             Command::Session(_)
             | Command::Token(_)
             | Command::Revoke(_)
@@ -135,6 +139,7 @@ impl Cli {
         match &self.command {
             Command::Demo { json } | Command::Bootstrap { json, .. } => *json,
             Command::Config(command) => command.wants_json(),
+            Command::Doctor(args) => args.wants_json(),
             Command::Apply(args) => args.json,
             Command::Session(args) => args.common.json,
             Command::Token(args) => args.common.json,
@@ -204,6 +209,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Serve(args) => serve::run(args).await.map(done),
         Command::Bootstrap { node, json } => bootstrap::run(&node, json).await.map(done),
         Command::Config(command) => config::run(&command),
+        Command::Doctor(args) => doctor::run(*args).await,
         Command::Apply(args) => apply::run(args).await.map(done),
         Command::Session(args) => session::run(args).await.map(done),
         Command::Token(args) => token::run(*args).await.map(ExitCode::from),

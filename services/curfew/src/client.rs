@@ -120,6 +120,11 @@ pub(crate) async fn token_of(address: &str, caller: &str, secret: &str) -> Resul
 
 /// A caller's app-only token, for its id and secret.
 pub(crate) async fn token_on(channel: Channel, caller: &str, secret: &str) -> Result<Credential, Failure> {
+    Credential::bearer(&fetch_token(channel, caller, secret).await?)
+}
+
+/// The token itself.
+pub(crate) async fn fetch_token(channel: Channel, caller: &str, secret: &str) -> Result<String, Failure> {
     let mut tokens = TokenServiceClient::with_interceptor(channel, Credential::basic(caller, secret)?);
     let request = token::IssueAppTokenRequest {
         client: format!("tenants/curfew/clients/{caller}"),
@@ -128,7 +133,7 @@ pub(crate) async fn token_on(channel: Channel, caller: &str, secret: &str) -> Re
         ..Default::default()
     };
     let answer = tokens.issue_app_token(request).await?.into_inner();
-    Credential::bearer(&answer.tokens.unwrap_or_default().access_token)
+    Ok(answer.tokens.unwrap_or_default().access_token)
 }
 
 /// A new request id.

@@ -111,6 +111,17 @@ pub(crate) fn telemetry(args: &ConfigArgs) -> curfew_telemetry::Settings {
     }
 }
 
+/// Reads everything that is said: what is odd, and what comes of judging the rest.
+pub(crate) fn examine(args: &ConfigArgs) -> Result<(Vec<String>, Result<Config, Faulty>), Failure> {
+    match read(args, &[], environment()) {
+        Ok((layers, raw)) => Ok((layers.warnings.clone(), valid::judge(layers, raw))),
+        Err(error) => match error.downcast::<Faulty>() {
+            Ok(faulty) => Ok((Vec::new(), Err(*faulty))),
+            Err(error) => Err(error),
+        },
+    }
+}
+
 /// The defaults, in this directory, on free ports; nothing else is asked.
 pub(crate) fn plain(data: &std::path::Path) -> Result<Config, Failure> {
     let args = ConfigArgs {

@@ -22,6 +22,7 @@ mod client;
 mod commands;
 mod config;
 mod demo;
+mod doctor;
 mod node;
 mod seeds;
 mod serve;

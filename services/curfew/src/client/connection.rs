@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 use zeroize::Zeroizing;
 
 use super::address::Address;
-use super::{Calls, Credential, dial, token_on, with};
+use super::{Calls, Credential, dial, fetch_token, token_on, with};
 use crate::cli::Failure;
 use crate::commands::exit::Exit;
 use crate::commands::fault::Fault;
@@ -212,6 +212,16 @@ impl Reach {
         Address::parse(self.address.as_deref().unwrap_or(ADDRESS), self.tls.is_named())
     }
 
+    /// A channel to a node at this address; nobody has said who asks.
+    pub(crate) async fn dial(&self, address: &Address) -> Result<Channel, Failure> {
+        let tls = if address.is_tls() {
+            Some(self.tls.config()?)
+        } else {
+            None
+        };
+        dial(address, tls, Some(self.timeout)).await
+    }
+
     /// A channel with the caller's credential, to a node at this address.
     ///
     /// The time of a call is that until its answer begins: a stream lasts as long as it lasts.
@@ -222,17 +232,25 @@ impl Reach {
         if secret.is_none() && !is_known_by_certificate {
             return Err(self.asker.no_secret().into());
         }
-        let tls = if address.is_tls() {
-            Some(self.tls.config()?)
-        } else {
-            None
-        };
-        let channel = dial(address, tls, Some(self.timeout)).await?;
+        let channel = self.dial(address).await?;
         let credential = match secret {
             Some(secret) => token_on(channel.clone(), &self.asker.caller, secret.expose_text()).await?,
             None => Credential::none(),
         };
         Ok(with(channel, credential))
+    }
+
+    /// The caller's app-only token; `None`: it has no secret, and its certificate says who asks.
+    pub(crate) async fn token(&self) -> Result<Option<String>, Failure> {
+        let address = self.address()?;
+        address.may_carry_credentials()?;
+        let Some(secret) = self.asker.secret()? else {
+            return Ok(None);
+        };
+        let channel = self.dial(&address).await?;
+        fetch_token(channel, &self.asker.caller, secret.expose_text())
+            .await
+            .map(Some)
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::layers::Layers;
 use super::raw::Raw;
 use super::settings::{Kind, SETTINGS};
-use super::{ConfigArgs, ConfigCommand, Faulty, environment, read, valid};
+use super::{ConfigArgs, ConfigCommand, environment, examine, read, valid};
 use crate::cli::Failure;
 
 /// The documented sample.
@@ -35,20 +35,8 @@ pub(crate) fn run(command: &ConfigCommand) -> Result<ExitCode, Failure> {
 }
 
 fn check(args: &ConfigArgs, json: bool) -> Result<ExitCode, Failure> {
-    let (warnings, faults) = match read(args, &[], environment()) {
-        Ok((layers, raw)) => {
-            let warnings = layers.warnings.clone();
-            let judged = valid::judge(layers, raw);
-            (
-                warnings,
-                judged.err().map_or_else(Vec::new, |faulty| faulty.faults),
-            )
-        }
-        Err(error) => match error.downcast::<Faulty>() {
-            Ok(faulty) => (Vec::new(), faulty.faults),
-            Err(error) => return Err(error),
-        },
-    };
+    let (warnings, judged) = examine(args)?;
+    let faults = judged.err().map_or_else(Vec::new, |faulty| faulty.faults);
     let is_ok = faults.is_empty();
     if json {
         println!(

@@ -79,6 +79,11 @@ impl Server {
 
     /// With further arguments, in this environment as well.
     pub fn start_in(data: &Path, more: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::start_into(data, more, environment, Stdio::null())
+    }
+
+    /// The same, with its log going there.
+    pub fn start_into(data: &Path, more: &[&str], environment: &[(&str, &str)], log: Stdio) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_curfew"))
             .args([
                 "serve",
@@ -94,7 +99,7 @@ impl Server {
             .args(more)
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut told = Vec::new();

@@ -49,6 +49,7 @@ impl std::fmt::Debug for Identity {
 #[derive(Clone)]
 pub(crate) struct Opened {
     pub(crate) session: Session,
+    pub(crate) access_token: String,
 }
 
 impl std::fmt::Debug for Opened {
@@ -110,6 +111,10 @@ impl Backend {
         }
     }
 
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.0.identity
+    }
+
     /// The connections take turns.
     pub(crate) fn channel(&self) -> Channel {
         let turn = self.0.next.fetch_add(1, Ordering::Relaxed) % self.0.channels.len();
@@ -164,6 +169,7 @@ impl Backend {
                 name: name.into(),
                 refresh_token: issued.refresh_token,
             },
+            access_token: issued.access_token,
         })
     }
 
@@ -196,6 +202,17 @@ impl Backend {
         let mut sessions = SessionServiceClient::new(self.channel());
         let ended = sessions.end_session(self.authorized(request)).await;
         ended.map(drop).map_err(|status| reason(&status))
+    }
+
+    /// The tenant's public keys, as a JSON Web Key Set.
+    pub(crate) async fn key_set(&self) -> Result<Vec<u8>, Failure> {
+        let request = token::GetKeySetRequest {
+            parent: self.0.parent.clone(),
+        };
+        let mut tokens = TokenServiceClient::new(self.channel());
+        let answer = tokens.get_key_set(self.authorized(request)).await?.into_inner();
+        let keys: Vec<_> = answer.keys.into_iter().map(json_of_struct).collect();
+        Ok(serde_json::to_vec(&serde_json::json!({ "keys": keys }))?)
     }
 }
 
@@ -251,4 +268,21 @@ async fn fetch_token(channel: Channel, identity: &Identity) -> Result<MetadataVa
 pub(crate) fn request_id() -> String {
     let bytes = fastrand::u128(..).to_be_bytes();
     uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+}
+
+fn json_of_struct(fields: prost_types::Struct) -> serde_json::Value {
+    let fields = fields.fields.into_iter();
+    fields.map(|(name, value)| (name, json_of(value))).collect()
+}
+
+fn json_of(value: prost_types::Value) -> serde_json::Value {
+    use prost_types::value::Kind;
+    match value.kind {
+        None | Some(Kind::NullValue(_)) => serde_json::Value::Null,
+        Some(Kind::NumberValue(number)) => number.into(),
+        Some(Kind::StringValue(text)) => text.into(),
+        Some(Kind::BoolValue(flag)) => flag.into(),
+        Some(Kind::StructValue(fields)) => json_of_struct(fields),
+        Some(Kind::ListValue(list)) => list.values.into_iter().map(json_of).collect(),
+    }
 }

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::failure::Failure;
 use crate::open_loop::Bounds;
+use crate::part;
 use crate::scenario;
 use crate::schedule::{Schedule, Shape};
 
@@ -25,6 +26,11 @@ enum Command {
     Refresh(LoadArgs),
     /// 100 refreshes to 10 openings to 1 revocation, by a schedule.
     Mixed(LoadArgs),
+    /// From the intended send of a revocation to the first refused request at each guard.
+    RevokeToReject(RevokeArgs),
+    /// One guard, told what to do on standard input; the former start it.
+    #[command(hide = true)]
+    Guard,
 }
 
 /// Which node.
@@ -88,7 +94,7 @@ pub(crate) struct LoadArgs {
     #[command(flatten)]
     pub(crate) output: OutputArgs,
     /// Requests a second; of a step schedule, of its last stair.
-    #[arg(long, default_value_t = 1_000.0)]
+    #[arg(long, default_value_t = 1_000.0, value_parser = rate)]
     pub(crate) rate: f64,
     /// How arrivals lie in time.
     #[arg(long, value_enum, default_value_t = Shape::Poisson)]
@@ -140,6 +146,46 @@ impl LoadArgs {
     }
 }
 
+/// What is revoked, and who is to refuse it.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RevokeArgs {
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    /// Guards, each a process of its own; several numbers are measured one after the other.
+    #[arg(long, value_delimiter = ',', default_value = "1,10", value_parser = guards)]
+    pub(crate) guards: Vec<usize>,
+    /// Revocations, each of another session.
+    #[arg(long, default_value_t = 200)]
+    pub(crate) revocations: u32,
+    /// Revocations a second.
+    #[arg(long, default_value_t = 20.0, value_parser = rate)]
+    pub(crate) rate: f64,
+    /// Seconds after which a guard that did not refuse never will; longer than the staleness bound.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) time_out: u64,
+    /// HTTP/2 connections of the back end.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) channels: usize,
+}
+
+/// One to 500 guards: a node lets in 512 subscribers of one caller.
+fn guards(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=500) => Ok(count),
+        Ok(_) | Err(_) => Err("a number of guards from 1 to 500".to_owned()),
+    }
+}
+
+/// A rate that can be kept.
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0.0 && rate <= 1e6 => Ok(rate),
+        Ok(_) | Err(_) => Err("a number above 0, at most 1000000".to_owned()),
+    }
+}
+
 /// Where the result goes.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct OutputArgs {
@@ -156,5 +202,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Refresh(args) => scenario::load::refresh(&args),
         Command::Mixed(args) => scenario::load::mixed(&args),
+        Command::RevokeToReject(args) => scenario::revoke::run(&args),
+        Command::Guard => part::guard::run().map(|()| ExitCode::SUCCESS),
     }
 }

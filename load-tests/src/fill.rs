@@ -17,11 +17,13 @@ const WORKERS: u64 = 256;
 const TRIES_MAX: u32 = 7;
 
 /// Opens `count` sessions of as many subjects; `opened` is told each time.
-pub(crate) async fn fill(
+/// What is kept of each is up to `keep`.
+pub(crate) async fn fill<T: Send + 'static>(
     backend: &Backend,
     count: u64,
     opened: impl Fn() + Clone + Send + 'static,
-) -> Result<Vec<Opened>, Failure> {
+    keep: fn(Opened) -> T,
+) -> Result<Vec<T>, Failure> {
     let next = Arc::new(AtomicU64::new(0));
     let name: Arc<str> = format!("load-{:08x}", fastrand::u32(..)).into();
     let mut workers = JoinSet::new();
@@ -34,7 +36,7 @@ pub(crate) async fn fill(
                 if n >= count {
                     return Ok(sessions);
                 }
-                sessions.push(open(&backend, &format!("{name}-{n}")).await?);
+                sessions.push(keep(open(&backend, &format!("{name}-{n}")).await?));
                 opened();
             }
         });

@@ -14,7 +14,9 @@
     )
 )]
 
+mod arrivals;
 mod backend;
+mod claims;
 mod cli;
 mod clock;
 mod failure;
@@ -24,6 +26,7 @@ mod machine;
 mod measure;
 mod node;
 mod open_loop;
+mod part;
 mod progress;
 mod recorder;
 mod report;

@@ -46,6 +46,8 @@ pub(crate) struct Node {
     child: Child,
     pub(crate) grpc: String,
     pub(crate) data: PathBuf,
+    /// From the start of the process until it said that it is ready.
+    pub(crate) start_up: Duration,
 }
 
 /// The `curfew` that is measured where none is named: the one beside this program.
@@ -142,6 +144,7 @@ impl Node {
     pub(crate) fn start(curfew: &Path, data: &Path) -> Result<Self, Failure> {
         // What it logs is kept beside its data, not mixed into our output.
         let log = std::fs::File::create(data.join("load-node.log"))?;
+        let begun = Mono::now();
         let mut child = Command::new(curfew)
             .args(["serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"])
             .args(["--base-url", BASE_URL])
@@ -157,6 +160,7 @@ impl Node {
             child,
             grpc: String::new(),
             data: data.to_owned(),
+            start_up: Mono::now().since(begun),
         };
         match told.and_then(|told| told) {
             Some(address) => {

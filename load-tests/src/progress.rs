@@ -59,6 +59,13 @@ impl Progress {
         ))
     }
 
+    /// Something without parts.
+    pub(crate) fn wait(self, name: &str) -> Shown {
+        let bar = self.bar(0, name, "{prefix:32} {spinner} {elapsed}");
+        bar.enable_steady_tick(DRAW_EVERY);
+        Shown::of(bar)
+    }
+
     /// A run of an open loop.
     pub(crate) fn run(self, name: &str, length: Duration, live: Arc<Live>) -> Shown {
         let ms = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);

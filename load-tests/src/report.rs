@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 use crate::machine::{Machine, Versions};
 use crate::measure::Run;
+use crate::scenario::revoke::RevokeToReject;
 use crate::usage::PartSamples;
+use crate::verdict::Verdict;
 
 /// The form of the document; it rises when a reader of the old form would misread the new one.
 pub(crate) const FORM: u32 = 1;
@@ -25,8 +27,12 @@ pub(crate) struct Report {
     pub(crate) began_unix_ms: i64,
     pub(crate) machine: Machine,
     pub(crate) versions: Versions,
+    /// From the start of the node's process until it was ready, s; where it was started by us.
+    pub(crate) start_up_s: Option<f64>,
     /// Open loops.
     pub(crate) runs: Vec<Run>,
+    /// One for each number of guards.
+    pub(crate) revoke_to_reject: Vec<RevokeToReject>,
     /// Processor time and memory of each part, once a second, over the whole time.
     pub(crate) parts: Vec<PartSamples>,
 }
@@ -39,7 +45,9 @@ impl Report {
             began_unix_ms: curfew_clock::SystemClock.now().wall.as_unix_ms(),
             machine: Machine::this(),
             versions: Versions::of(curfew),
+            start_up_s: None,
             runs: Vec::new(),
+            revoke_to_reject: Vec::new(),
             parts: Vec::new(),
         }
     }
@@ -53,6 +61,8 @@ impl Report {
 
     /// Whether any run is void.
     pub(crate) fn has_void(&self) -> bool {
-        self.runs.iter().any(|run| run.verdict.is_void())
+        let of_guards = self.revoke_to_reject.iter().map(|found| &found.verdict);
+        let mut verdicts = self.runs.iter().map(|run| &run.verdict).chain(of_guards);
+        verdicts.any(Verdict::is_void)
     }
 }

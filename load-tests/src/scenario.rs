@@ -1,4 +1,5 @@
 //! The scenarios, one file each.
 
 pub(crate) mod load;
+pub(crate) mod revoke;
 pub(crate) mod stage;

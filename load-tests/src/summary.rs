@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::measure::Run;
 use crate::report::Report;
+use crate::scenario::revoke::RevokeToReject;
 use crate::verdict::Verdict;
 
 /// A report in lines.
@@ -13,7 +14,38 @@ pub(crate) fn text(report: &Report) -> String {
     for run in &report.runs {
         of_run(&mut text, run);
     }
+    for found in &report.revoke_to_reject {
+        of_guards(&mut text, found);
+    }
     text
+}
+
+fn of_guards(text: &mut String, found: &RevokeToReject) {
+    let arrived = &found.arrived;
+    let _ = writeln!(
+        text,
+        "revoke to reject, {} guards: {} revocations at {}/s, {} of {} never arrived",
+        found.guards, found.revocations, found.rate, arrived.never, arrived.each_ms.count
+    );
+    let lines = [
+        ("each guard", arrived.each_ms),
+        ("last guard", arrived.last_guard_ms),
+        ("acknowledged", arrived.acknowledged_ms),
+        ("generator lag", arrived.lag_ms),
+    ];
+    for (name, told) in lines {
+        let _ = writeln!(
+            text,
+            "  {name:<13} p50 {:.2} p90 {:.2} p99 {:.2} max {:.2} ms",
+            told.p50, told.p90, told.p99, told.max
+        );
+    }
+    for (reason, count) in arrived.others.iter().chain(&arrived.not_acknowledged) {
+        let _ = writeln!(text, "  {count} {reason}");
+    }
+    if let Verdict::Void(why) = &found.verdict {
+        let _ = writeln!(text, "  VOID: {why}");
+    }
 }
 
 fn of_run(text: &mut String, run: &Run) {

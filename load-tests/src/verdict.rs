@@ -37,6 +37,11 @@ impl Verdict {
         if recorded.operations.is_empty() {
             return Self::Void("nothing was sent after the warm-up".to_owned());
         }
+        Self::of_times(lag, latency)
+    }
+
+    /// The same, by the 99th percentiles of lag and latency, ms.
+    pub(crate) fn of_times(lag: f64, latency: f64) -> Self {
         if lag > LAG_P99_MS_FLOOR && lag > latency * LAG_PART_MAX {
             return Self::Void(format!(
                 "the generator fell behind: its lag has a p99 of {lag:.1} ms, more than {LAG_P99_MS_FLOOR} ms and \

@@ -68,3 +68,38 @@ fn a_mixed_load_on_a_real_node_is_answered_and_reported_with_its_cost() {
         serde_json::from_slice(&std::fs::read(dir.path().join("mixed.json")).unwrap()).unwrap();
     assert_eq!(written["runs"], report["runs"]);
 }
+
+#[test]
+fn a_revocation_is_timed_to_its_first_refusal_at_each_of_two_guards_of_their_own() {
+    let output = Command::new(env!("CARGO_BIN_EXE_curfew-load"))
+        .args([
+            "revoke-to-reject",
+            "--json",
+            "--guards",
+            "2",
+            "--revocations",
+            "6",
+        ])
+        .args(["--rate", "5", "--time-out", "60", "--curfew"])
+        .arg(curfew())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 2)), "{stderr}");
+    let report: serde_json::Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+    let found = &report["revoke_to_reject"][0];
+    assert_eq!((&found["guards"], &found["revocations"]), (&2.into(), &6.into()));
+    assert_eq!(found["never"], 0, "{found}");
+    assert_eq!(
+        found["each_ms"]["count"], 12,
+        "six revocations at two guards: {found}"
+    );
+    assert_eq!(found["last_guard_ms"]["count"], 6);
+    assert!(found["each_ms"]["p50"].as_f64().unwrap() > 0.0, "{found}");
+    let parts = report["parts"].as_array().unwrap();
+    assert!(
+        parts.iter().any(|part| part["part"] == "2 guards"),
+        "what the guards cost is told"
+    );
+}

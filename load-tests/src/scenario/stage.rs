@@ -20,6 +20,8 @@ use crate::usage::Sampler;
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) backend: Backend,
+    /// Where the node answers.
+    pub(crate) address: String,
     pub(crate) progress: Progress,
     pub(crate) report: Report,
     pub(crate) sampler: Sampler,
@@ -55,7 +57,8 @@ impl Stage {
                 (started.grpc.clone(), identity)
             }
         };
-        let report = Report::begin(what, curfew.as_deref());
+        let mut report = Report::begin(what, curfew.as_deref());
+        report.start_up_s = node.as_ref().map(|node: &Node| node.start_up.as_secs_f64());
         let backend = runtime.block_on(Backend::connect(&address, identity, channels))?;
         runtime.spawn(backend.clone().keep_fresh());
         let sampler = Sampler::start();
@@ -65,6 +68,7 @@ impl Stage {
         sampler.add("generator", vec![std::process::id()]);
         Ok(Self {
             backend,
+            address,
             progress,
             report,
             sampler,
@@ -79,9 +83,11 @@ impl Stage {
         let shown = self.progress.count("open sessions", count);
         let opened = self
             .runtime
-            .block_on(fill(&self.backend, count, shown.counter()))?;
+            .block_on(fill(&self.backend, count, shown.counter(), |opened| {
+                opened.session
+            }))?;
         shown.finish();
-        Ok(Sessions::of(opened.into_iter().map(|opened| opened.session)))
+        Ok(Sessions::of(opened))
     }
 
     pub(crate) fn stand(&self) -> Stand<'_> {

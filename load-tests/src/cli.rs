@@ -28,6 +28,21 @@ enum Command {
     Mixed(LoadArgs),
     /// From the intended send of a revocation to the first refused request at each guard.
     RevokeToReject(RevokeArgs),
+    /// What the machine itself allows: bare commits with fsync, one signature, empty gRPC calls.
+    Limits(LimitsArgs),
+    /// Commits and signatures in a process of their own; `limits` starts it.
+    #[command(hide = true)]
+    BareLimits {
+        #[arg(long)]
+        data: PathBuf,
+        #[arg(long)]
+        ms: u64,
+        #[arg(long)]
+        callers: u64,
+    },
+    /// A server that answers at once; `limits` starts it.
+    #[command(hide = true)]
+    Echo,
     /// One guard, told what to do on standard input; the former start it.
     #[command(hide = true)]
     Guard,
@@ -93,6 +108,9 @@ pub(crate) struct LoadArgs {
     pub(crate) node: NodeArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+    /// Measure the physical limits first, so many seconds each, and tell every figure as a ratio to them.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) limits: Option<u64>,
     /// Requests a second; of a step schedule, of its last stair.
     #[arg(long, default_value_t = 1_000.0, value_parser = rate)]
     pub(crate) rate: f64,
@@ -153,6 +171,9 @@ pub(crate) struct RevokeArgs {
     pub(crate) node: NodeArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+    /// Measure the physical limits first, so many seconds each, and tell every figure as a ratio to them.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) limits: Option<u64>,
     /// Guards, each a process of its own; several numbers are measured one after the other.
     #[arg(long, value_delimiter = ',', default_value = "1,10", value_parser = guards)]
     pub(crate) guards: Vec<usize>,
@@ -168,6 +189,19 @@ pub(crate) struct RevokeArgs {
     /// HTTP/2 connections of the back end.
     #[arg(long, default_value_t = 1)]
     pub(crate) channels: usize,
+}
+
+/// How the physical limits are measured.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LimitsArgs {
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    /// Seconds for each of them.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+    /// A directory on the disk that is measured; by default the one for temporary files.
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
 }
 
 /// One to 500 guards: a node lets in 512 subscribers of one caller.
@@ -203,6 +237,11 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Refresh(args) => scenario::load::refresh(&args),
         Command::Mixed(args) => scenario::load::mixed(&args),
         Command::RevokeToReject(args) => scenario::revoke::run(&args),
+        Command::Limits(args) => scenario::limits::run(&args),
+        Command::BareLimits { data, ms, callers } => {
+            part::limits::run(&data, Duration::from_millis(ms), callers).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Echo => part::echo::run().map(|()| ExitCode::SUCCESS),
         Command::Guard => part::guard::run().map(|()| ExitCode::SUCCESS),
     }
 }

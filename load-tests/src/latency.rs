@@ -37,6 +37,11 @@ impl Latencies {
         self.0.saturating_record(micros.max(1));
     }
 
+    pub(crate) fn add(&mut self, other: &Self) {
+        // Both have the bounds above, so nothing can be outside.
+        let _ = self.0.add(&other.0);
+    }
+
     pub(crate) fn percentiles(&self) -> Percentiles {
         let at = |quantile| self.at_ms(quantile);
         Percentiles {
@@ -107,10 +112,11 @@ mod tests {
     }
 
     #[test]
-    fn longer_than_the_longest_counts_as_it() {
-        let mut one = Latencies::new(3);
+    fn sums_are_what_both_recorded_and_longer_than_the_longest_counts_as_it() {
+        let (mut one, mut other) = (Latencies::new(3), Latencies::new(3));
         one.record(Duration::from_millis(1));
-        one.record(Duration::from_secs(3_600));
+        other.record(Duration::from_secs(3_600));
+        one.add(&other);
         let told = one.percentiles();
         assert_eq!(told.count, 2);
         assert!(told.max >= 119_000.0 && told.max < 122_000.0, "{told:?}");

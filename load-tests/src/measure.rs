@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
+use crate::closed_loop;
 use crate::open_loop::{self, Bounds, Live, Target};
 use crate::progress::Progress;
 use crate::recorder::Recorded;
@@ -67,6 +69,21 @@ pub(crate) struct Run {
     pub(crate) generator_cost: Cost,
 }
 
+/// The most that a target does in a closed loop.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct Ceiling {
+    pub(crate) name: String,
+    /// Requests under way all the while.
+    pub(crate) workers: usize,
+    pub(crate) answered_per_s: f64,
+    pub(crate) failed: u64,
+    /// Service times under that pressure, ms: not the latencies of an open loop.
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) target_cost: Option<Cost>,
+    pub(crate) generator_cost: Cost,
+}
+
 /// Who is measured, and how it is shown.
 #[derive(Debug)]
 pub(crate) struct Stand<'a> {
@@ -118,6 +135,32 @@ impl Stand<'_> {
             target_cost: cost_of(before.0, after.0, answered, seconds),
             generator_cost: Cost::of(before.1, after.1, answered, seconds),
             recorded: done.recorded,
+        }
+    }
+
+    /// Finds the most that a target does.
+    pub(crate) fn closed_loop<T: Target>(
+        &self,
+        name: &str,
+        target: T,
+        workers: usize,
+        length: Duration,
+    ) -> Ceiling {
+        let shown = self.progress.wait(name);
+        let mut before = self.look();
+        let most = closed_loop::drive(self.runtime, target, workers, length, || before = self.look());
+        let after = self.look();
+        shown.finish();
+        let seconds = length.as_secs_f64();
+        Ceiling {
+            name: name.to_owned(),
+            workers,
+            answered_per_s: most.per_s,
+            failed: most.failed,
+            p50_ms: most.service_ms.p50,
+            p99_ms: most.service_ms.p99,
+            target_cost: cost_of(before.0, after.0, most.answered, seconds),
+            generator_cost: Cost::of(before.1, after.1, most.answered, seconds),
         }
     }
 }

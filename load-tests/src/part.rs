@@ -2,10 +2,14 @@
 //!
 //! **Invariant:** a part that was started is killed when it is dropped.
 
+pub(crate) mod echo;
 pub(crate) mod guard;
+pub(crate) mod limits;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use crate::failure::Failure;
 
@@ -40,6 +44,20 @@ impl Part {
             });
         }
         Ok(Self { child, stdin })
+    }
+
+    /// The same, and the first line that it prints.
+    pub(crate) fn hear_first(arguments: &[&str], within: Duration) -> Result<(Self, String), Failure> {
+        let (tell, told) = mpsc::channel();
+        let part = Self::start(arguments, move |line| {
+            // Later lines are read, so that the part never waits for us, and are nobody's.
+            drop(tell.send(line));
+            true
+        })?;
+        let line = told
+            .recv_timeout(within)
+            .map_err(|_| "a part of this program ended, or said nothing in time")?;
+        Ok((part, line))
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -21,6 +21,16 @@ pub(crate) enum Operation {
     Revoke,
 }
 
+impl Operation {
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Refresh => "refresh",
+            Self::Open => "open",
+            Self::Revoke => "revoke",
+        }
+    }
+}
+
 /// How one request ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Ended {

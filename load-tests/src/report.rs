@@ -2,6 +2,9 @@
 //!
 //! **Invariant:** numbers are unrounded, times are in the unit that their names end in.
 
+#[cfg(test)]
+pub(crate) mod sample;
+
 use std::path::{Path, PathBuf};
 
 use curfew_core::time::Clock as _;
@@ -9,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::machine::{Machine, Versions};
-use crate::measure::Run;
+use crate::measure::{Ceiling, Run};
+use crate::scenario::limits::Limits;
 use crate::scenario::revoke::RevokeToReject;
 use crate::usage::PartSamples;
 use crate::verdict::Verdict;
@@ -29,6 +33,10 @@ pub(crate) struct Report {
     pub(crate) versions: Versions,
     /// From the start of the node's process until it was ready, s; where it was started by us.
     pub(crate) start_up_s: Option<f64>,
+    /// The physical limits, where they were measured in the same run.
+    pub(crate) limits: Option<Limits>,
+    /// Closed loops: the most that the node does.
+    pub(crate) ceilings: Vec<Ceiling>,
     /// Open loops.
     pub(crate) runs: Vec<Run>,
     /// One for each number of guards.
@@ -46,6 +54,8 @@ impl Report {
             machine: Machine::this(),
             versions: Versions::of(curfew),
             start_up_s: None,
+            limits: None,
+            ceilings: Vec::new(),
             runs: Vec::new(),
             revoke_to_reject: Vec::new(),
             parts: Vec::new(),

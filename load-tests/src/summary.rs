@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::measure::Run;
+use crate::measure::{Ceiling, Run};
+use crate::ratio;
 use crate::report::Report;
+use crate::scenario::limits::Limits;
 use crate::scenario::revoke::RevokeToReject;
 use crate::verdict::Verdict;
 
@@ -11,13 +13,85 @@ use crate::verdict::Verdict;
 pub(crate) fn text(report: &Report) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
+    if let Some(limits) = &report.limits {
+        of_limits(&mut text, limits);
+    }
+    for ceiling in &report.ceilings {
+        of_ceiling(&mut text, "most of the node", ceiling);
+    }
     for run in &report.runs {
         of_run(&mut text, run);
     }
     for found in &report.revoke_to_reject {
         of_guards(&mut text, found);
     }
+    if report.limits.is_some() && !ratio::figures(report).is_empty() {
+        of_ratios(&mut text, report);
+    }
     text
+}
+
+fn of_limits(text: &mut String, limits: &Limits) {
+    let bare = &limits.bare;
+    for commits in [bare.commits_alone, bare.commits_together] {
+        let _ = writeln!(
+            text,
+            "limit: {} callers commit {:.0}/s with fsync; p50 {:.2} p99 {:.2} ms; {:.1} µs of processor each",
+            commits.callers, commits.per_s, commits.p50_ms, commits.p99_ms, commits.cpu_us
+        );
+    }
+    let _ = writeln!(
+        text,
+        "limit: one ES256 signature takes {:.1} µs",
+        bare.signature_us
+    );
+    for echo in [&limits.echo_alone, &limits.echo_together] {
+        of_ceiling(text, "limit", echo);
+    }
+}
+
+fn of_ceiling(text: &mut String, what: &str, ceiling: &Ceiling) {
+    let _ = writeln!(
+        text,
+        "{what}: {}: {:.0}/s with {} under way, p50 {:.2} p99 {:.2} ms{}; generator {:.0} µs{}",
+        ceiling.name,
+        ceiling.answered_per_s,
+        ceiling.workers,
+        ceiling.p50_ms,
+        ceiling.p99_ms,
+        cost(ceiling.target_cost),
+        ceiling.generator_cost.total_us,
+        if ceiling.failed == 0 {
+            String::new()
+        } else {
+            format!("; {} FAILED", ceiling.failed)
+        }
+    );
+}
+
+fn of_ratios(text: &mut String, report: &Report) {
+    let _ = writeln!(
+        text,
+        "times the limit {:<38} {:>10} {:>10} {:>10} {:>10}",
+        "", "commit", "signature", "echo", "all three"
+    );
+    for figure in ratio::figures(report) {
+        let Some(to) = figure.ratio else { continue };
+        let _ = writeln!(
+            text,
+            "  {:<40} {:>11} {:>10.2} {:>10.2} {:>10.2} {:>10.2}",
+            figure.name,
+            format!(
+                "{:.2} {}",
+                figure.value,
+                figure.unit.text().split(' ').next().unwrap_or_default()
+            ),
+            to.commit,
+            to.signature,
+            to.echo,
+            to.all
+        );
+    }
 }
 
 fn of_guards(text: &mut String, found: &RevokeToReject) {
@@ -62,7 +136,7 @@ fn of_run(text: &mut String, run: &Run) {
         let _ = writeln!(
             text,
             "  {:<8} {:>8} of {} answered; p50 {:.2} p90 {:.2} p99 {:.2} p99.9 {:.2} max {:.1} ms",
-            format!("{:?}", operation.operation).to_lowercase(),
+            operation.operation.text(),
             operation.answered,
             operation.intended,
             told.p50,

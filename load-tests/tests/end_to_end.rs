@@ -103,3 +103,27 @@ fn a_revocation_is_timed_to_its_first_refusal_at_each_of_two_guards_of_their_own
         "what the guards cost is told"
     );
 }
+
+#[test]
+fn the_physical_limits_are_measured_in_processes_of_their_own() {
+    let output = Command::new(env!("CARGO_BIN_EXE_curfew-load"))
+        .args(["limits", "--json", "--seconds", "1"])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let report: serde_json::Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+    let limits = &report["limits"];
+    for pointer in [
+        "/commits_alone/per_s",
+        "/commits_together/per_s",
+        "/signature_us",
+        "/echo_alone/answered_per_s",
+        "/echo_together/answered_per_s",
+    ] {
+        let value = limits.pointer(pointer).and_then(serde_json::Value::as_f64);
+        assert!(value.is_some_and(|value| value > 0.0), "{pointer} in {limits}");
+    }
+    assert_eq!(limits["echo_together"]["failed"], 0);
+}

@@ -17,6 +17,7 @@ pub(crate) fn mixed(args: &LoadArgs) -> Result<ExitCode, Failure> {
 
 fn run(what: &str, mix: Mix, args: &LoadArgs) -> Result<ExitCode, Failure> {
     let mut stage = Stage::set(what, &args.node, args.channels)?;
+    stage.limits(args.limits)?;
     let sessions = stage.fill(args.sessions)?;
     let workload = Workload::new(stage.backend.clone(), sessions, mix, args.seed);
     let run = stage

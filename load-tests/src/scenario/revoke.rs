@@ -51,6 +51,7 @@ pub(crate) struct RevokeToReject {
 
 pub(crate) fn run(args: &RevokeArgs) -> Result<ExitCode, Failure> {
     let mut stage = Stage::set("revoke-to-reject", &args.node, args.channels)?;
+    stage.limits(args.limits)?;
     for guards in &args.guards {
         measure(&mut stage, args, *guards)?;
     }

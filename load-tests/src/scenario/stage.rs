@@ -1,6 +1,7 @@
 //! What every scenario needs: a runtime, a node with sessions, eyes on all parts, and a report at the end.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
@@ -12,6 +13,7 @@ use crate::measure::Stand;
 use crate::node::{self, Node};
 use crate::progress::Progress;
 use crate::report::Report;
+use crate::scenario::limits;
 use crate::sessions::Sessions;
 use crate::summary;
 use crate::usage::Sampler;
@@ -88,6 +90,22 @@ impl Stage {
             }))?;
         shown.finish();
         Ok(Sessions::of(opened))
+    }
+
+    /// Measures the physical limits, so many seconds each, on the disk that the node writes to.
+    pub(crate) fn limits(&mut self, seconds: Option<u64>) -> Result<(), Failure> {
+        let Some(seconds) = seconds else {
+            return Ok(());
+        };
+        let beside = self.node.as_ref().and_then(|node| node.data.parent());
+        let home = match beside {
+            Some(beside) => tempfile::tempdir_in(beside)?,
+            None => tempfile::tempdir()?,
+        };
+        let length = Duration::from_secs(seconds);
+        let limits = limits::measure(&self.stand(), &self.sampler, home.path(), length)?;
+        self.report.limits = Some(limits);
+        Ok(())
     }
 
     pub(crate) fn stand(&self) -> Stand<'_> {

@@ -1,0 +1,192 @@
+//! Every figure beside the physical limits: how many bare commits, signatures and empty calls it is.
+//!
+//! **Invariant:** times are compared with times of a machine at rest, rates with rates of many at once,
+//! processor time with processor time.
+
+use serde::Serialize;
+
+use crate::measure::{Ceiling, Cost};
+use crate::report::Report;
+use crate::scenario::limits::Limits;
+
+/// What kind a figure is of, and so what it is compared with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Unit {
+    /// Milliseconds of one request.
+    Ms,
+    /// Requests a second.
+    PerSecond,
+    /// Processor time of the target for each request, µs.
+    CpuUs,
+}
+
+/// The three limits in one unit.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub(crate) struct ToLimits {
+    /// A bare commit with fsync.
+    pub(crate) commit: f64,
+    /// One ES256 signature.
+    pub(crate) signature: f64,
+    /// One empty gRPC call.
+    pub(crate) echo: f64,
+    /// All three, as a refresh needs them: one after another for times, the scarcest for rates.
+    pub(crate) all: f64,
+}
+
+/// A figure of the report.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub(crate) struct Figure {
+    pub(crate) name: String,
+    pub(crate) value: f64,
+    pub(crate) unit: Unit,
+    /// Times the limit; `None`: the limits were not measured in this run.
+    pub(crate) ratio: Option<ToLimits>,
+}
+
+impl Unit {
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Ms => "ms",
+            Self::PerSecond => "/s",
+            Self::CpuUs => "µs of processor",
+        }
+    }
+
+    /// The limits in this unit.
+    pub(crate) fn of_limits(self, limits: &Limits, cores: usize) -> ToLimits {
+        let bare = &limits.bare;
+        let echo_us = limits.echo_together.target_cost.map_or(0.0, |cost| cost.total_us);
+        let sum = |commit, signature, echo| ToLimits {
+            commit,
+            signature,
+            echo,
+            all: commit + signature + echo,
+        };
+        match self {
+            Self::Ms => sum(
+                bare.commits_alone.p50_ms,
+                bare.signature_us / 1e3,
+                limits.echo_alone.p50_ms,
+            ),
+            Self::CpuUs => sum(bare.commits_together.cpu_us, bare.signature_us, echo_us),
+            Self::PerSecond => {
+                let cpu = Self::CpuUs.of_limits(limits, cores);
+                let (commit, echo) = (bare.commits_together.per_s, limits.echo_together.answered_per_s);
+                let signature = cores as f64 * 1e6 / bare.signature_us;
+                // All cores at nothing but the three; no more than the disk takes.
+                let all = (cores as f64 * 1e6 / cpu.all).min(commit);
+                ToLimits {
+                    commit,
+                    signature,
+                    echo,
+                    all,
+                }
+            }
+        }
+    }
+}
+
+/// All figures of a report.
+pub(crate) fn figures(report: &Report) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    let mut tell = |name: String, value: f64, unit: Unit| {
+        let ratio = report.limits.as_ref().map(|limits| {
+            let limit = unit.of_limits(limits, report.machine.cores);
+            ToLimits {
+                commit: value / limit.commit,
+                signature: value / limit.signature,
+                echo: value / limit.echo,
+                all: value / limit.all,
+            }
+        });
+        figures.push(Figure {
+            name,
+            value,
+            unit,
+            ratio,
+        });
+    };
+    let cpu = |cost: Option<Cost>| cost.map(|cost| cost.total_us);
+    for Ceiling {
+        name,
+        answered_per_s,
+        target_cost,
+        ..
+    } in &report.ceilings
+    {
+        tell(format!("{name}, answered"), *answered_per_s, Unit::PerSecond);
+        if let Some(us) = cpu(*target_cost) {
+            tell(format!("{name}, node"), us, Unit::CpuUs);
+        }
+    }
+    for run in &report.runs {
+        tell(
+            format!("{}, answered", run.name),
+            run.answered_per_s,
+            Unit::PerSecond,
+        );
+        for operation in &run.recorded.operations {
+            let name = format!("{}, {}", run.name, operation.operation.text());
+            let told = operation.latency_ms;
+            tell(format!("{name} p50"), told.p50, Unit::Ms);
+            tell(format!("{name} p99"), told.p99, Unit::Ms);
+            tell(format!("{name} p99.9"), told.p999, Unit::Ms);
+        }
+        if let Some(us) = cpu(run.target_cost) {
+            tell(format!("{}, node", run.name), us, Unit::CpuUs);
+        }
+    }
+    for found in &report.revoke_to_reject {
+        let name = format!("revoke to reject, {} guards", found.guards);
+        tell(format!("{name} p50"), found.arrived.each_ms.p50, Unit::Ms);
+        tell(format!("{name} p99"), found.arrived.each_ms.p99, Unit::Ms);
+        tell(format!("{name} max"), found.arrived.each_ms.max, Unit::Ms);
+    }
+    figures
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    fn ratio(report: &Report, name: &str) -> ToLimits {
+        let figures = figures(report);
+        let figure = figures.iter().find(|figure| figure.name == name);
+        figure
+            .unwrap_or_else(|| panic!("no {name} in {figures:?}"))
+            .ratio
+            .unwrap()
+    }
+
+    #[test]
+    fn each_figure_is_compared_with_the_limits_of_its_own_kind() {
+        let report = sample::report();
+        let near = |value: f64, expected: f64| (value / expected - 1.0).abs() < 0.01;
+        let cpu = ratio(&report, "refresh, node");
+        assert!(
+            near(cpu.commit, 4.0) && near(cpu.signature, 4.0) && near(cpu.echo, 8.0),
+            "{cpu:?}"
+        );
+        assert!(near(cpu.all, 80.0 / 50.0), "{cpu:?}");
+        let time = ratio(&report, "refresh, refresh p50");
+        assert!(near(time.commit, 4.0) && near(time.all, 4.0 / 1.12), "{time:?}");
+        let rate = ratio(&report, "refresh, answered");
+        // Two cores at 50 µs each would do 40,000; the disk takes 20,000.
+        assert!(
+            near(rate.all, 0.5) && near(rate.echo, 0.2) && near(rate.signature, 0.1),
+            "{rate:?}"
+        );
+        let arrival = ratio(&report, "revoke to reject, 1 guards p50");
+        assert!(near(arrival.commit, 3.0), "{arrival:?}");
+    }
+
+    #[test]
+    fn without_limits_a_figure_has_no_ratio() {
+        let mut report = sample::report();
+        report.limits = None;
+        let figures = figures(&report);
+        assert!(!figures.is_empty() && figures.iter().all(|figure| figure.ratio.is_none()));
+    }
+}

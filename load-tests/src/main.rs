@@ -22,6 +22,7 @@ mod clock;
 mod closed_loop;
 mod failure;
 mod fill;
+mod html;
 mod latency;
 mod machine;
 mod measure;

@@ -11,6 +11,7 @@ use curfew_core::time::Clock as _;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::html;
 use crate::machine::{Machine, Versions};
 use crate::measure::{Ceiling, Run};
 use crate::scenario::limits::Limits;
@@ -66,7 +67,9 @@ impl Report {
         std::fs::create_dir_all(directory)?;
         let json = directory.join(format!("{}.json", self.what));
         std::fs::write(&json, serde_json::to_string_pretty(self)?)?;
-        Ok(vec![json])
+        let page = directory.join(format!("{}.html", self.what));
+        std::fs::write(&page, html::page(self)?)?;
+        Ok(vec![json, page])
     }
 
     /// Whether any run is void.

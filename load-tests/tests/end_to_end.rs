@@ -67,6 +67,8 @@ fn a_mixed_load_on_a_real_node_is_answered_and_reported_with_its_cost() {
     let written: serde_json::Value =
         serde_json::from_slice(&std::fs::read(dir.path().join("mixed.json")).unwrap()).unwrap();
     assert_eq!(written["runs"], report["runs"]);
+    let page = std::fs::read_to_string(dir.path().join("mixed.html")).unwrap();
+    assert!(page.contains("mixed, refresh") && page.contains("new uPlot("));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::compare;
 use crate::failure::Failure;
 use crate::open_loop::Bounds;
 use crate::part;
@@ -30,6 +31,11 @@ enum Command {
     RevokeToReject(RevokeArgs),
     /// What the machine itself allows: bare commits with fsync, one signature, empty gRPC calls.
     Limits(LimitsArgs),
+    /// All of these, short: the limits, refreshes at the most, at half and at nine tenths of it, a mixed
+    /// load, and revocations to guards.
+    Quick(QuickArgs),
+    /// Two reports side by side, with the ratio of each figure.
+    Compare(CompareArgs),
     /// Commits and signatures in a process of their own; `limits` starts it.
     #[command(hide = true)]
     BareLimits {
@@ -204,6 +210,48 @@ pub(crate) struct LimitsArgs {
     pub(crate) data: Option<PathBuf>,
 }
 
+/// How long everything takes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct QuickArgs {
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    /// Sessions, one grant each, opened before.
+    #[arg(long, default_value_t = 4_000)]
+    pub(crate) sessions: u64,
+    /// Seconds that are measured of each load; a fifth of them, at least one, is warm-up before.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) seconds: u64,
+    /// Seconds for each physical limit.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) limits: u64,
+    /// Loads, as parts of the most that the node does in a closed loop.
+    #[arg(long, value_delimiter = ',', default_value = "0.5,0.9", value_parser = rate)]
+    pub(crate) loads: Vec<f64>,
+    /// Guards, each a process of its own; several numbers are measured one after the other.
+    #[arg(long, value_delimiter = ',', default_value = "1,10", value_parser = guards)]
+    pub(crate) guards: Vec<usize>,
+    /// Revocations for each number of guards.
+    #[arg(long, default_value_t = 60)]
+    pub(crate) revocations: u32,
+    /// Where chance begins.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// Which reports.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CompareArgs {
+    /// The JSON of the earlier run.
+    pub(crate) a: PathBuf,
+    /// The JSON of the later run.
+    pub(crate) b: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// One to 500 guards: a node lets in 512 subscribers of one caller.
 fn guards(text: &str) -> Result<usize, String> {
     match text.parse() {
@@ -231,6 +279,16 @@ pub(crate) struct OutputArgs {
     pub(crate) report: Option<PathBuf>,
 }
 
+impl OutputArgs {
+    /// Nowhere: the result becomes part of a larger one.
+    pub(crate) const fn none() -> Self {
+        Self {
+            json: false,
+            report: None,
+        }
+    }
+}
+
 /// Runs a command. A void run is no success: exit code 2.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
@@ -238,6 +296,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Mixed(args) => scenario::load::mixed(&args),
         Command::RevokeToReject(args) => scenario::revoke::run(&args),
         Command::Limits(args) => scenario::limits::run(&args),
+        Command::Quick(args) => scenario::quick::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::BareLimits { data, ms, callers } => {
             part::limits::run(&data, Duration::from_millis(ms), callers).map(|()| ExitCode::SUCCESS)
         }

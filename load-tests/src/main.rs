@@ -20,6 +20,7 @@ mod claims;
 mod cli;
 mod clock;
 mod closed_loop;
+mod compare;
 mod failure;
 mod fill;
 mod html;

@@ -87,6 +87,38 @@ impl Unit {
     }
 }
 
+/// The limits themselves, which have no ratio.
+pub(crate) fn limits(report: &Report) -> Vec<Figure> {
+    let Some(limits) = &report.limits else {
+        return Vec::new();
+    };
+    let figure = |name: &str, value, unit| Figure {
+        name: format!("limit: {name}"),
+        value,
+        unit,
+        ratio: None,
+    };
+    let bare = &limits.bare;
+    let cpu = Unit::CpuUs.of_limits(limits, report.machine.cores);
+    vec![
+        figure("bare commit, p50", bare.commits_alone.p50_ms, Unit::Ms),
+        figure(
+            "bare commits, many at once",
+            bare.commits_together.per_s,
+            Unit::PerSecond,
+        ),
+        figure("bare commits, many at once", cpu.commit, Unit::CpuUs),
+        figure("ES256 signature", cpu.signature, Unit::CpuUs),
+        figure("gRPC echo, p50", limits.echo_alone.p50_ms, Unit::Ms),
+        figure(
+            "gRPC echo, many at once",
+            limits.echo_together.answered_per_s,
+            Unit::PerSecond,
+        ),
+        figure("gRPC echo, many at once", cpu.echo, Unit::CpuUs),
+    ]
+}
+
 /// All figures of a report.
 pub(crate) fn figures(report: &Report) -> Vec<Figure> {
     let mut figures = Vec::new();
@@ -121,11 +153,6 @@ pub(crate) fn figures(report: &Report) -> Vec<Figure> {
         }
     }
     for run in &report.runs {
-        tell(
-            format!("{}, answered", run.name),
-            run.answered_per_s,
-            Unit::PerSecond,
-        );
         for operation in &run.recorded.operations {
             let name = format!("{}, {}", run.name, operation.operation.text());
             let told = operation.latency_ms;

@@ -63,6 +63,28 @@ impl Report {
         }
     }
 
+    /// Reads a document that [`Self::write`] wrote.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let value: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| format!("{} is no JSON: {error}", path.display()))?;
+        // Before the rest: another form may lack what this one needs.
+        match value.get("form").and_then(serde_json::Value::as_u64) {
+            Some(form) if form == u64::from(FORM) => {}
+            Some(form) => {
+                let path = path.display();
+                return Err(format!(
+                    "{path} has form {form}, and this program reads form {FORM}; measure again"
+                )
+                .into());
+            }
+            None => return Err(format!("{} is no report of curfew-load", path.display()).into()),
+        }
+        serde_json::from_value(value)
+            .map_err(|error| format!("{} is no whole report: {error}", path.display()).into())
+    }
+
     pub(crate) fn write(&self, directory: &Path) -> Result<Vec<PathBuf>, Failure> {
         std::fs::create_dir_all(directory)?;
         let json = directory.join(format!("{}.json", self.what));

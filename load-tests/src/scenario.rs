@@ -2,5 +2,6 @@
 
 pub(crate) mod limits;
 pub(crate) mod load;
+pub(crate) mod quick;
 pub(crate) mod revoke;
 pub(crate) mod stage;

@@ -162,6 +162,10 @@ impl Drop for Sampler {
 fn look(parts: &Mutex<Vec<Part>>, at: Duration, interval: Duration) {
     for part in parts.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
         let now = Usage::of_all(&part.pids);
+        if now.rss_mib == 0.0 {
+            // It ended: nothing is to be told of it.
+            continue;
+        }
         part.samples.push(Sample {
             at_s: at.as_secs_f64(),
             // Processes that ended take their time with them: never less than nothing.

@@ -107,25 +107,61 @@ fn a_revocation_is_timed_to_its_first_refusal_at_each_of_two_guards_of_their_own
 }
 
 #[test]
-fn the_physical_limits_are_measured_in_processes_of_their_own() {
+fn quick_tells_limits_loads_and_revocations_in_one_report_that_compares_with_itself() {
+    let dir = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_curfew-load"))
-        .args(["limits", "--json", "--seconds", "1"])
+        .args([
+            "quick",
+            "--json",
+            "--seconds",
+            "1",
+            "--limits",
+            "1",
+            "--sessions",
+            "300",
+        ])
+        .args(["--guards", "1", "--revocations", "4", "--curfew"])
+        .arg(curfew())
+        .arg("--report")
+        .arg(dir.path())
         .output()
         .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
+    assert!(matches!(output.status.code(), Some(0 | 2)), "{stderr}");
     let report: serde_json::Value =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"));
-    let limits = &report["limits"];
     for pointer in [
-        "/commits_alone/per_s",
-        "/commits_together/per_s",
-        "/signature_us",
-        "/echo_alone/answered_per_s",
-        "/echo_together/answered_per_s",
+        "/limits/commits_alone/per_s",
+        "/limits/commits_together/per_s",
+        "/limits/signature_us",
+        "/limits/echo_alone/answered_per_s",
+        "/limits/echo_together/answered_per_s",
+        "/ceilings/0/answered_per_s",
+        "/start_up_s",
     ] {
-        let value = limits.pointer(pointer).and_then(serde_json::Value::as_f64);
-        assert!(value.is_some_and(|value| value > 0.0), "{pointer} in {limits}");
+        let value = report.pointer(pointer).and_then(serde_json::Value::as_f64);
+        assert!(value.is_some_and(|value| value > 0.0), "{pointer}: {value:?}");
     }
-    assert_eq!(limits["echo_together"]["failed"], 0);
+    assert_eq!(report["limits"]["echo_together"]["failed"], 0);
+    let names: Vec<_> = report["runs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| &run["name"])
+        .collect();
+    assert_eq!(names, ["refresh at 50 %", "refresh at 90 %", "mixed"]);
+    assert_eq!(report["revoke_to_reject"][0]["each_ms"]["count"], 4);
+
+    let json = dir.path().join("quick.json");
+    let compared = Command::new(env!("CARGO_BIN_EXE_curfew-load"))
+        .args(["compare", "--json"])
+        .args([&json, &json])
+        .output()
+        .unwrap();
+    let compared: serde_json::Value = serde_json::from_slice(&compared.stdout).unwrap();
+    let figures = compared["figures"].as_array().unwrap();
+    assert!(
+        figures.len() > 10 && figures.iter().all(|figure| figure["ratio"] == 1.0),
+        "{compared}"
+    );
 }

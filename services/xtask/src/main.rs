@@ -8,6 +8,7 @@ mod error;
 mod house;
 mod layers;
 mod program;
+mod quick;
 mod tally;
 mod test;
 mod workspace;
@@ -43,6 +44,9 @@ enum Command {
         /// Reports what was measured last, without measuring again.
         #[arg(long)]
         no_run: bool,
+        /// Measures a node instead: builds and starts one, loads it for about a minute, writes a report.
+        #[arg(long, conflicts_with = "no_run")]
+        quick: bool,
     },
     /// Judges who depends on whom, and the form of the files.
     Layers,
@@ -62,7 +66,10 @@ fn run(arguments: &Arguments) -> Result<(), Failed> {
     let workspace = Workspace::load()?;
     match arguments.command {
         Command::Test { ci } => test::run(&workspace, ci),
-        Command::Bench { json, no_run } => bench::run(&workspace, json, no_run),
+        Command::Bench {
+            json, quick: true, ..
+        } => quick::run(&workspace, json),
+        Command::Bench { json, no_run, .. } => bench::run(&workspace, json, no_run),
         Command::Layers => house::judge(&workspace),
     }
 }

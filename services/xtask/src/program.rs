@@ -72,8 +72,23 @@ pub(crate) fn boot_ms() -> i64 {
         .saturating_add(since.tv_nsec / 1_000_000)
 }
 
+/// What cargo told us of our own package: a cargo that we start would take it for a change, and build
+/// what asks for these again (ring does).
+const OUR_PACKAGE: [&str; 7] = [
+    "CARGO_MANIFEST_DIR",
+    "CARGO_MANIFEST_LINKS",
+    "CARGO_PKG_NAME",
+    "CARGO_PKG_VERSION_MAJOR",
+    "CARGO_PKG_VERSION_MINOR",
+    "CARGO_PKG_VERSION_PATCH",
+    "CARGO_PKG_VERSION_PRE",
+];
+
 fn command(directory: &Path, program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
+    for name in OUR_PACKAGE {
+        command.env_remove(name);
+    }
     command
         .current_dir(directory)
         .args(arguments)

@@ -1,9 +1,10 @@
-//! The project's own commands: test, bench, layers. `cargo xtask help` names them.
+//! The project's own commands: test, bench, deny, layers. `cargo xtask help` names them.
 //!
 //! **Invariant:** a command that could not judge says so and fails; silence never passes for success.
 
 mod bench;
 mod buf;
+mod deny;
 mod error;
 mod house;
 mod layers;
@@ -30,7 +31,7 @@ struct Arguments {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Judges format, lints, layers and proto, then runs every test; the last line is the total.
+    /// Judges format, lints, layers, proto and supply chain, then runs every test; the last line is the total.
     Test {
         /// What is missing on this machine is a failure, not a warning.
         #[arg(long, env = "CI", value_parser = FalseyValueParser::new())]
@@ -48,6 +49,8 @@ enum Command {
         #[arg(long, conflicts_with = "no_run")]
         quick: bool,
     },
+    /// Judges what is compiled in: bans, licences, sources, and advisories where their database can be had.
+    Deny,
     /// Judges who depends on whom, and the form of the files.
     Layers,
 }
@@ -70,6 +73,8 @@ fn run(arguments: &Arguments) -> Result<(), Failed> {
             json, quick: true, ..
         } => quick::run(&workspace, json),
         Command::Bench { json, no_run, .. } => bench::run(&workspace, json, no_run),
+        Command::Bench { json, no_run } => bench::run(&workspace, json, no_run),
+        Command::Deny => deny::judge(&workspace),
         Command::Layers => house::judge(&workspace),
     }
 }

@@ -4,6 +4,7 @@
 //! **Invariant:** a run in which no test ran is a failure.
 
 use crate::buf::{self, Linted};
+use crate::deny::{self, Judged};
 use crate::error::Failed;
 use crate::house;
 use crate::program;
@@ -48,6 +49,8 @@ pub(crate) fn run(workspace: &Workspace, ci: bool) -> Result<(), Failed> {
             Ok(Linted::Skipped(why)) => Went::Not(why),
             Err(failed) => Went::Wrong(failed),
         }),
+        step("supply chain", || judged(deny::supply_chain(workspace, ci))),
+        step("advisories", || judged(deny::advisories(workspace, ci))),
         step("tests", || well(tests(workspace, &mut tally))),
     ];
 
@@ -96,6 +99,14 @@ fn step(name: &'static str, run: impl FnOnce() -> Went) -> Step {
         name,
         went,
         took_ms: program::boot_ms().saturating_sub(start),
+    }
+}
+
+fn judged(result: Result<Judged, Failed>) -> Went {
+    match result {
+        Ok(Judged::Clean) => Went::Well,
+        Ok(Judged::Skipped(why)) => Went::Not(why),
+        Err(failed) => Went::Wrong(failed),
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Failed;
 use crate::layers;
+use crate::threats;
 use crate::workspace::Workspace;
 
 /// Longer than one sitting: no file outside tests may be.
@@ -44,6 +45,7 @@ pub(crate) fn judge(workspace: &Workspace) -> Result<(), Failed> {
     let mut faults = layers::faults(workspace)?;
     faults.extend(sources.iter().filter_map(Source::fault_of_header));
     faults.extend(sources.iter().filter_map(Source::fault_of_length));
+    faults.extend(threats::faults(workspace)?);
     for document in DOCUMENTS {
         faults.extend(missing_paths(&workspace.root, Path::new(document))?);
     }

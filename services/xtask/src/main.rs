@@ -12,6 +12,7 @@ mod program;
 mod quick;
 mod tally;
 mod test;
+mod threats;
 mod workspace;
 
 use std::process::ExitCode;
@@ -51,7 +52,7 @@ enum Command {
     },
     /// Judges what is compiled in: bans, licences, sources, and advisories where their database can be had.
     Deny,
-    /// Judges who depends on whom, and the form of the files.
+    /// Judges who depends on whom, the form of the files, and what documents name.
     Layers,
 }
 
@@ -73,7 +74,6 @@ fn run(arguments: &Arguments) -> Result<(), Failed> {
             json, quick: true, ..
         } => quick::run(&workspace, json),
         Command::Bench { json, no_run, .. } => bench::run(&workspace, json, no_run),
-        Command::Bench { json, no_run } => bench::run(&workspace, json, no_run),
         Command::Deny => deny::judge(&workspace),
         Command::Layers => house::judge(&workspace),
     }

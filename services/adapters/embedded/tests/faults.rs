@@ -100,6 +100,7 @@ async fn a_failed_fsync_loses_nothing_acknowledged_and_the_engine_goes_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_power_loss_under_load_loses_nothing_acknowledged() {
+    let mut noticed = 0;
     for seed in 1..=20 {
         let chance = Arc::new(Seeded::new(seed));
         let (disk, options) = (TestDisk::default(), options(still()));
@@ -115,12 +116,14 @@ async fn a_power_loss_under_load_loses_nothing_acknowledged() {
             });
             commit_all(&engine, &next, 300, &mut told).await;
             loss.await.unwrap();
-            assert!(!told.unknown.is_empty(), "seed {seed}: nobody noticed");
+            // On a busy machine the load may be through before the power goes.
+            noticed += u32::from(!told.unknown.is_empty());
             drop(engine);
             disk.restore_power();
         }
         told.check(&agreed(&open(&disk, &options)).await, seed);
     }
+    assert!(noticed > 0, "the power never went under load");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

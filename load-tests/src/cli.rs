@@ -31,7 +31,9 @@ enum Command {
     RevokeToReject(RevokeArgs),
     /// What the machine itself allows: bare commits with fsync, one signature, empty gRPC calls.
     Limits(LimitsArgs),
-    /// All of these, short: the limits, refreshes at the most, at half and at nine tenths of it, a mixed
+    /// What many sessions cost in memory, on disk, and at the start of the node.
+    Capacity(CapacityArgs),
+    /// Most of these, short: the limits, refreshes at the most, at half and at nine tenths of it, a mixed
     /// load, and revocations to guards.
     Quick(QuickArgs),
     /// Two reports side by side, with the ratio of each figure.
@@ -240,6 +242,21 @@ pub(crate) struct QuickArgs {
     pub(crate) seed: u64,
 }
 
+/// How many sessions.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CapacityArgs {
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    /// Sessions, one grant each, of as many subjects.
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) sessions: u64,
+    /// HTTP/2 connections.
+    #[arg(long, default_value_t = 4)]
+    pub(crate) channels: usize,
+}
+
 /// Which reports.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CompareArgs {
@@ -296,6 +313,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Mixed(args) => scenario::load::mixed(&args),
         Command::RevokeToReject(args) => scenario::revoke::run(&args),
         Command::Limits(args) => scenario::limits::run(&args),
+        Command::Capacity(args) => scenario::capacity::run(&args),
         Command::Quick(args) => scenario::quick::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::BareLimits { data, ms, callers } => {

@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::html;
 use crate::machine::{Machine, Versions};
 use crate::measure::{Ceiling, Run};
+use crate::scenario::capacity::Capacity;
 use crate::scenario::limits::Limits;
 use crate::scenario::revoke::RevokeToReject;
 use crate::usage::PartSamples;
@@ -42,6 +43,8 @@ pub(crate) struct Report {
     pub(crate) runs: Vec<Run>,
     /// One for each number of guards.
     pub(crate) revoke_to_reject: Vec<RevokeToReject>,
+    /// What many sessions cost.
+    pub(crate) capacity: Option<Capacity>,
     /// Processor time and memory of each part, once a second, over the whole time.
     pub(crate) parts: Vec<PartSamples>,
 }
@@ -59,6 +62,7 @@ impl Report {
             ceilings: Vec::new(),
             runs: Vec::new(),
             revoke_to_reject: Vec::new(),
+            capacity: None,
             parts: Vec::new(),
         }
     }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::measure::{Ceiling, Run};
 use crate::ratio;
 use crate::report::Report;
+use crate::scenario::capacity::Capacity;
 use crate::scenario::limits::Limits;
 use crate::scenario::revoke::RevokeToReject;
 use crate::verdict::Verdict;
@@ -25,10 +26,35 @@ pub(crate) fn text(report: &Report) -> String {
     for found in &report.revoke_to_reject {
         of_guards(&mut text, found);
     }
+    if let Some(capacity) = &report.capacity {
+        of_capacity(&mut text, capacity);
+    }
     if report.limits.is_some() && !ratio::figures(report).is_empty() {
         of_ratios(&mut text, report);
     }
     text
+}
+
+fn of_capacity(text: &mut String, capacity: &Capacity) {
+    let _ = writeln!(
+        text,
+        "capacity: {} sessions, opened at {:.0}/s; {:.0} bytes of disk each ({:.1} MiB in all)",
+        capacity.sessions,
+        capacity.opened_per_s,
+        capacity.disk_each_bytes,
+        capacity.disk_full_bytes as f64 / f64::from(1 << 20)
+    );
+    let _ = writeln!(
+        text,
+        "  memory {:.1} MiB idle, {:.1} MiB with all of them, {:.1} MiB after a start with all of them",
+        capacity.rss_idle_mib, capacity.rss_full_mib, capacity.rss_started_mib
+    );
+    let _ = writeln!(
+        text,
+        "  ready after {:.0} ms without a session, after {:.0} ms with all of them",
+        capacity.start_empty_s * 1e3,
+        capacity.start_full_s * 1e3
+    );
 }
 
 fn of_limits(text: &mut String, limits: &Limits) {

@@ -165,3 +165,27 @@ fn quick_tells_limits_loads_and_revocations_in_one_report_that_compares_with_its
         "{compared}"
     );
 }
+
+#[test]
+fn capacity_tells_memory_disk_and_the_start_with_all_sessions() {
+    let output = Command::new(env!("CARGO_BIN_EXE_curfew-load"))
+        .args(["capacity", "--json", "--sessions", "200", "--curfew"])
+        .arg(curfew())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let report: serde_json::Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+    let capacity = &report["capacity"];
+    for name in [
+        "opened_per_s",
+        "rss_idle_mib",
+        "rss_full_mib",
+        "rss_started_mib",
+        "start_full_s",
+    ] {
+        assert!(capacity[name].as_f64().unwrap() > 0.0, "{name} in {capacity}");
+    }
+    assert!(capacity["disk_full_bytes"].as_u64().unwrap() > 0, "{capacity}");
+}

@@ -53,6 +53,7 @@ pub(super) fn all(report: &Report) -> Vec<Table> {
         ceilings(report),
         limits(report),
         ratios(report),
+        capacity(report),
         parts(report),
         machine(report),
     ];
@@ -250,6 +251,36 @@ fn ratios(report: &Report) -> Table {
             "ES256 signature",
             "gRPC echo",
             "All three",
+        ],
+        rows: rows.collect(),
+    }
+}
+
+fn capacity(report: &Report) -> Table {
+    let rows = report.capacity.iter().map(|capacity| {
+        vec![
+            format!("{} sessions", whole(capacity.sessions as f64)),
+            whole(capacity.opened_per_s),
+            whole(capacity.disk_each_bytes),
+            ms(capacity.rss_idle_mib),
+            ms(capacity.rss_full_mib),
+            ms(capacity.rss_started_mib),
+            ms(capacity.start_empty_s * 1e3),
+            ms(capacity.start_full_s * 1e3),
+        ]
+    });
+    Table {
+        title: "Capacity",
+        note: "Sessions with one grant each. Memory in MiB: idle, with all of them, and after a start with all of them. Start in ms until ready: without a session, and with all of them.",
+        heads: vec![
+            "",
+            "opened a second",
+            "bytes of disk each",
+            "memory idle",
+            "memory full",
+            "memory started",
+            "start empty",
+            "start full",
         ],
         rows: rows.collect(),
     }

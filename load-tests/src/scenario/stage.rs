@@ -1,5 +1,6 @@
 //! What every scenario needs: a runtime, a node with sessions, eyes on all parts, and a report at the end.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(crate) struct Stage {
     pub(crate) report: Report,
     pub(crate) sampler: Sampler,
     pub(crate) node: Option<Node>,
+    /// The binary that was started.
+    pub(crate) curfew: Option<PathBuf>,
     // Last: it goes when nobody needs it any more.
     pub(crate) runtime: Runtime,
     _temporary: Option<tempfile::TempDir>,
@@ -75,6 +78,7 @@ impl Stage {
             report,
             sampler,
             node,
+            curfew,
             runtime,
             _temporary: temporary,
         })

@@ -99,8 +99,7 @@ impl House {
         fs::write(bin.join("cargo"), shim(&root, &example)).unwrap();
         fs::set_permissions(bin.join("cargo"), fs::Permissions::from_mode(0o755)).unwrap();
 
-        let held = PORTS.map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
-        let ports = held.map(|listener| listener.local_addr().unwrap().port());
+        let ports = free_ports();
         let home = std::env::var("HOME").unwrap_or_default();
         let path = std::env::var("PATH").unwrap();
         let path = format!(
@@ -158,6 +157,18 @@ impl House {
             missing.join("\n")
         );
     }
+}
+
+/// Ports that are free now, and below those that the system gives to whoever asks for any: the servers come
+/// later, and nothing takes a port meanwhile.
+fn free_ports() -> [u16; 3] {
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    let held: Vec<_> = (first..32_768)
+        .filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
+        .take(PORTS.len())
+        .collect();
+    let ports = held.iter().map(|listener| listener.local_addr().unwrap().port());
+    ports.collect::<Vec<_>>().try_into().unwrap()
 }
 
 /// The guarded API, built as `cargo test --workspace --all-features` builds it.

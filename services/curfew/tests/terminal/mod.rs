@@ -69,23 +69,21 @@ impl Terminal {
     /// Runs a block to its end.
     pub(crate) fn run(&mut self, text: &str) -> Result<String, Failed> {
         self.begin(text);
-        let mut printed = self.read_until(|line| line.contains(END))?;
-        // What has no line end of its own, such as a body, stands before the mark.
-        let at = printed.rfind(END).unwrap();
-        let code = printed.split_off(at);
-        match code.trim_start_matches(END).trim() {
-            "0" => Ok(printed),
-            code => Err(Failed {
-                what: format!("it ended with {code}"),
-                printed,
-            }),
-        }
+        let printed = self.read_until(|line| line.contains(END))?;
+        ended(printed)
     }
 
     /// Runs a block that stays, until it prints this line.
     pub(crate) fn run_until(&mut self, text: &str, line: &str) -> Result<String, Failed> {
         self.begin(text);
-        self.read_until(|printed| printed == line)
+        let printed = self.read_until(|printed| printed == line || printed.contains(END))?;
+        if printed.contains(END) {
+            return ended(printed).and_then(|printed| {
+                let what = "it did not stay".to_owned();
+                Err(Failed { what, printed })
+            });
+        }
+        Ok(printed)
     }
 
     fn begin(&mut self, text: &str) {
@@ -115,6 +113,18 @@ impl Terminal {
     }
 }
 
+/// What was printed before the mark, if the block ended well.
+fn ended(mut printed: String) -> Result<String, Failed> {
+    let code = printed.split_off(printed.rfind(END).unwrap());
+    match code.trim_start_matches(END).trim() {
+        "0" => Ok(printed),
+        code => Err(Failed {
+            what: format!("it ended with {code}"),
+            printed,
+        }),
+    }
+}
+
 impl Drop for Terminal {
     fn drop(&mut self) {
         // The whole group: servers that it left in the background as well.
@@ -135,6 +145,10 @@ fn what_a_block_defines_stays_and_a_failure_is_told() {
         "two\n"
     );
     let mut terminal = Terminal::open(directory.path(), &[]);
+    assert_eq!(
+        terminal.run_until("echo\n", "x").unwrap_err().what,
+        "it did not stay"
+    );
     let failed = terminal.run("echo before; false; echo after\n").unwrap_err();
     assert_eq!(
         (failed.what.as_str(), failed.printed.as_str()),

@@ -10,8 +10,11 @@
 
 mod process;
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use process::{Backend, Server, curfew, curfew_as, seeded};
 
@@ -131,4 +134,90 @@ fn plain_text_beyond_loopback_is_refused() {
     ]);
     assert_ne!(refused.code, 0);
     assert!(refused.stderr.contains("loopback"), "{}", refused.stderr);
+}
+
+/// Runs `curfew serve` to its end, as a user who is not root even where these tests run as root.
+fn serve_as_a_user(binary: &Path, data: &Path) -> (Option<i32>, String) {
+    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    let mut command = Command::new(binary);
+    command
+        .args([
+            "serve",
+            "--grpc",
+            "127.0.0.1:0",
+            "--http",
+            "127.0.0.1:0",
+            "--data",
+        ])
+        .arg(data);
+    if is_root {
+        command.uid(NOBODY);
+    }
+    let output = command.output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), told)
+}
+
+const NOBODY: u32 = 65_534;
+
+#[test]
+fn a_directory_that_cannot_be_written_is_named_with_what_mends_it() {
+    let dir = tempfile::tempdir().unwrap();
+    // Where anybody may look, so that the user may start it.
+    let set = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    set(dir.path(), 0o755);
+    let binary = dir.path().join("curfew");
+    std::fs::copy(env!("CARGO_BIN_EXE_curfew"), &binary).unwrap();
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    set(&data, 0o555);
+    for (data, named) in [
+        (data.clone(), data.join("lock")),
+        (data.join("deeper"), data.join("deeper")),
+    ] {
+        let (code, told) = serve_as_a_user(&binary, &data);
+        assert_eq!(code, Some(1), "{told}");
+        let named = named.display().to_string();
+        for word in [named.as_str(), "chown", "Permission denied"] {
+            assert!(told.contains(word), "{word} in {told}");
+        }
+    }
+    assert!(!data.join("root.key").exists(), "no key is made on the way");
+}
+
+#[test]
+fn a_directory_in_use_or_of_something_else_is_named_and_left_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let serve = || {
+        let data = data.to_str().unwrap();
+        let refused = curfew(&[
+            "serve",
+            "--data",
+            data,
+            "--grpc",
+            "127.0.0.1:0",
+            "--http",
+            "127.0.0.1:0",
+        ]);
+        assert_eq!(refused.code, 1, "{}", refused.stderr);
+        refused.stderr
+    };
+    let server = Server::start(&data);
+    let told = serve();
+    assert!(
+        told.contains(data.to_str().unwrap()) && told.contains("in use by another process"),
+        "{told}"
+    );
+    assert_eq!(server.terminate(), 0);
+
+    let file = data.join("curfew.redb");
+    let other = b"of something else altogether, and as long as a store must be at least";
+    std::fs::write(&file, other).unwrap();
+    let told = serve();
+    assert!(
+        told.contains(file.to_str().unwrap()) && told.contains("backup"),
+        "{told}"
+    );
+    assert_eq!(std::fs::read(&file).unwrap(), other);
 }

@@ -20,6 +20,9 @@ pub trait Disk: Send + Sync + Debug + 'static {
     /// The file, opened anew; what was open before is closed by then.
     fn open(&self) -> io::Result<Box<dyn StorageBackend>>;
 
+    /// What to call the file in an error.
+    fn name(&self) -> String;
+
     /// Whether it is worth trying to write again after the disk was full.
     fn has_room(&self) -> bool;
 }
@@ -40,24 +43,23 @@ const PROBE_BYTES: usize = 4 << 20;
 impl FileDisk {
     /// Makes the directory where there is none, and takes its lock.
     pub fn claim(dir: &Path) -> Result<Self, OpenError> {
-        let io = |what| move |source| OpenError::Io { what, source };
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| OpenError::Io { path, source }
+        };
         if !dir.is_dir() {
-            make_private_dir(dir).map_err(io("the directory"))?;
+            make_private_dir(dir).map_err(io(dir))?;
         }
+        let path = dir.join("lock");
         let lock = private()
             .create(true)
             .truncate(false)
-            .open(dir.join("lock"))
-            .map_err(io("the lock"))?;
+            .open(&path)
+            .map_err(io(&path))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { dir: dir.to_owned() }),
-            Err(TryLockError::Error(source)) => {
-                return Err(OpenError::Io {
-                    what: "the lock",
-                    source,
-                });
-            }
+            Err(TryLockError::Error(source)) => return Err(OpenError::Io { path, source }),
         }
         Ok(Self {
             dir: dir.to_owned(),
@@ -92,6 +94,10 @@ impl Disk for FileDisk {
             backend,
             has_failed_to_sync: self.has_failed_to_sync.clone(),
         }))
+    }
+
+    fn name(&self) -> String {
+        self.dir.join(FILE).display().to_string()
     }
 
     fn has_room(&self) -> bool {

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use curfew_ports::log::LogError;
 use curfew_ports::store::StoreError;
 
+use crate::options::OpenError;
+
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{why}")]
 pub(crate) struct Fault {
@@ -32,6 +34,13 @@ impl Fault {
 
     pub(crate) fn closed() -> Self {
         Self::new("the engine is closed")
+    }
+
+    pub(crate) fn of_file(self, file: &str) -> OpenError {
+        OpenError::Engine {
+            file: file.to_owned(),
+            why: self.to_string(),
+        }
     }
 
     pub(crate) fn of_store(self, what: &'static str) -> StoreError {

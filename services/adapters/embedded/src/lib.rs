@@ -69,10 +69,7 @@ impl Embedded {
         let thread = std::thread::Builder::new()
             .name("curfew-embedded".to_owned())
             .spawn(run);
-        let thread = thread.map_err(|source| OpenError::Io {
-            what: "the writer thread",
-            source,
-        })?;
+        let thread = thread.map_err(|source| OpenError::Thread { source })?;
         Ok(Self {
             inner: Arc::new(Inner {
                 shared,

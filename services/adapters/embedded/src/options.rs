@@ -2,14 +2,13 @@
 //!
 //! **Invariant:** no option changes what the file was made with.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use curfew_core::place::PARTITIONS;
 use curfew_core::time::{Clock, KEEP_SLACK_MS};
 use curfew_ports::entropy::EntropySource;
-
-use crate::fault::Fault;
 
 /// M of a new log. One writer gains nothing from more, and each costs a heartbeat every X/5, which is
 /// 600,000 records a week.
@@ -80,19 +79,42 @@ pub enum OpenError {
         dir: PathBuf,
     },
     /// The operating system refused.
-    #[error("cannot open {what}")]
+    #[error("cannot open {}{}", path.display(), remedy(source))]
     Io {
         /// What was being opened.
-        what: &'static str,
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The writer's thread does not start.
+    #[error("cannot start the writer thread")]
+    Thread {
         /// Why.
         #[source]
         source: std::io::Error,
     },
     /// The file cannot be read as this engine's.
-    #[error("the embedded engine does not open: {why}")]
+    #[error(
+        "{file} does not open as a store of this version: {why}; name another directory, or put back a backup of this one"
+    )]
     Engine {
+        /// Which file.
+        file: String,
         /// Why.
         why: String,
+    },
+    /// The file is of a version that this one does not know.
+    #[error(
+        "{file} has format {present}, and this version of Curfew reads {ours}: start the version that wrote it"
+    )]
+    Format {
+        /// Which file.
+        file: String,
+        /// What it has.
+        present: u8,
+        /// What is known here.
+        ours: u8,
     },
     /// The log has another M, which is fixed when it is made.
     #[error("the log has {present} partitions, not {asked}: M is fixed when the log is made")]
@@ -116,10 +138,19 @@ pub enum OpenError {
     },
 }
 
-impl From<Fault> for OpenError {
-    fn from(fault: Fault) -> Self {
-        Self::Engine {
-            why: fault.to_string(),
-        }
-    }
+/// What mends it, where the kind tells.
+fn remedy(error: &std::io::Error) -> &'static str {
+    const REMEDIES: [(ErrorKind, &str); 3] = [
+        (
+            ErrorKind::PermissionDenied,
+            " (give the directory and its files to the user who runs this, with chown)",
+        ),
+        (
+            ErrorKind::ReadOnlyFilesystem,
+            " (its file system is mounted read-only)",
+        ),
+        (ErrorKind::StorageFull, " (make room on the disk)"),
+    ];
+    let found = REMEDIES.iter().find(|(kind, _)| *kind == error.kind());
+    found.map_or("", |(_, remedy)| remedy)
 }

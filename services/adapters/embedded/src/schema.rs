@@ -23,7 +23,7 @@ pub(crate) const BOUNDS: TableDefinition<'_, u16, (u64, u64)> = TableDefinition:
 /// What the file is.
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
-const FORMAT: [u8; 1] = [1];
+const FORMAT: u8 = 1;
 /// No time of collection.
 pub(crate) const NEVER: i64 = i64::MAX;
 
@@ -58,23 +58,20 @@ pub(crate) struct Meta {
 }
 
 /// Reads what the file says of itself; a new file is given its identities first.
-pub(crate) fn read_or_make(database: &Database, options: &Options) -> Result<Meta, OpenError> {
-    let transaction = database.begin_write().map_err(Fault::from)?;
-    let (meta, is_changed) = {
-        let mut tables = Tables::open(&transaction)?;
-        let is_new = get(&tables.meta, "format")?.is_none();
-        if is_new {
-            make(&mut tables, options)?;
-        }
-        let mut meta = read_meta(&tables.meta)?;
-        let now = options.clock.now().wall;
-        let is_set_back = options.accept_clock && meta.newest > now;
-        if is_set_back {
-            meta.newest = now;
-            put_newest(&mut tables.meta, now)?;
-        }
-        (meta, is_new || is_set_back)
-    };
+///
+/// `file`: what to call it in an error.
+pub(crate) fn read_or_make(database: &Database, options: &Options, file: &str) -> Result<Meta, OpenError> {
+    let wrong = |fault: Fault| fault.of_file(file);
+    let transaction = database.begin_write().map_err(|error| wrong(error.into()))?;
+    let format = format_of(&transaction).map_err(wrong)?;
+    if let Some(present) = format.filter(|present| *present != FORMAT) {
+        return Err(OpenError::Format {
+            file: file.to_owned(),
+            present,
+            ours: FORMAT,
+        });
+    }
+    let (meta, is_changed) = prepare(&transaction, options).map_err(wrong)?;
     match options.partitions {
         Some(asked) if asked != meta.identity.partitions => {
             return Err(OpenError::Partitions {
@@ -85,11 +82,38 @@ pub(crate) fn read_or_make(database: &Database, options: &Options) -> Result<Met
         Some(_) | None => {}
     }
     if is_changed {
-        transaction.commit().map_err(Fault::from)?;
+        transaction.commit().map_err(|error| wrong(error.into()))?;
     } else {
-        transaction.abort().map_err(Fault::from)?;
+        transaction.abort().map_err(|error| wrong(error.into()))?;
     }
     Ok(meta)
+}
+
+/// `None`: the file is new. Read before any other table, whose types another version may have changed.
+fn format_of(transaction: &WriteTransaction) -> Result<Option<u8>, Fault> {
+    let meta = transaction.open_table(META)?;
+    match get(&meta, "format")?.as_deref() {
+        None => Ok(None),
+        Some([format]) => Ok(Some(*format)),
+        Some(_) => Err(Fault::new("`format` of the file is not one byte")),
+    }
+}
+
+/// What the file says of itself, and whether that was changed just now.
+fn prepare(transaction: &WriteTransaction, options: &Options) -> Result<(Meta, bool), Fault> {
+    let mut tables = Tables::open(transaction)?;
+    let is_new = get(&tables.meta, "format")?.is_none();
+    if is_new {
+        make(&mut tables, options)?;
+    }
+    let mut meta = read_meta(&tables.meta)?;
+    let now = options.clock.now().wall;
+    let is_set_back = options.accept_clock && meta.newest > now;
+    if is_set_back {
+        meta.newest = now;
+        put_newest(&mut tables.meta, now)?;
+    }
+    Ok((meta, is_new || is_set_back))
 }
 
 /// The same, of a file that must be this engine's: after a failure it is opened again.
@@ -104,7 +128,7 @@ fn make(tables: &mut Tables<'_>, options: &Options) -> Result<(), Fault> {
     };
     let m = options.partitions_of_a_new_log();
     let (incarnation, _) = second.split_at(8);
-    tables.meta.insert("format", FORMAT.as_slice())?;
+    tables.meta.insert("format", [FORMAT].as_slice())?;
     tables.meta.insert("log_id", first.as_slice())?;
     tables.meta.insert("partitions", m.to_be_bytes().as_slice())?;
     tables.meta.insert("incarnation", incarnation)?;
@@ -127,9 +151,6 @@ fn fixed<const K: usize>(
 }
 
 fn read_meta(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<Meta, Fault> {
-    if fixed::<1>(meta, "format")? != FORMAT {
-        return Err(Fault::new("the file was written by a newer version"));
-    }
     let m = u16::from_be_bytes(fixed(meta, "partitions")?);
     let identity = LogIdentity::new(fixed(meta, "log_id")?, m);
     Ok(Meta {

@@ -100,8 +100,8 @@ impl Writer {
         options: Options,
         queue: mpsc::Receiver<Request>,
     ) -> Result<(Arc<Shared>, Self), OpenError> {
-        let database = open_database(&*disk, &options)?;
-        let meta = schema::read_or_make(&database, &options)?;
+        let database = open_database(&*disk, &options).map_err(|fault| fault.of_file(&disk.name()))?;
+        let meta = schema::read_or_make(&database, &options, &disk.name())?;
         let shared = Arc::new(Shared::new(database, meta, options.clock.clone()));
         let opened_at = options.clock.now();
         let writer = Self {

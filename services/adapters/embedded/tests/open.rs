@@ -137,6 +137,33 @@ async fn a_file_that_is_none_of_ours_is_refused() {
     .unwrap();
     let refused = Embedded::open(home.path(), options(still()));
     assert!(matches!(refused, Err(OpenError::Engine { .. })), "{refused:?}");
+    let file = home.path().join("curfew.redb").display().to_string();
+    assert!(refused.unwrap_err().to_string().starts_with(&file));
+}
+
+#[tokio::test]
+async fn a_file_of_another_version_names_both_versions_and_is_left_as_it_was() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("curfew.redb");
+    drop(Embedded::open(home.path(), options(still())).unwrap());
+    let database = redb::Database::open(&file).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let meta = redb::TableDefinition::<&str, &[u8]>::new("meta");
+    transaction
+        .open_table(meta)
+        .unwrap()
+        .insert("format", [9].as_slice())
+        .unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    for _ in 0..2 {
+        let refused = Embedded::open(home.path(), options(still()));
+        assert!(
+            matches!(&refused, Err(OpenError::Format { file: named, present: 9, ours: 1 })
+                if *named == file.display().to_string()),
+            "{refused:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -195,6 +195,21 @@ impl Check {
         }
     }
 
+    /// An instant of the caller's clock that may lie `leeway_ms` ahead of this node's, not more.
+    pub(crate) fn passed(&mut self, field: &str, at: Millis, now: Millis, leeway_ms: i64) {
+        let ahead = at.as_unix_ms().saturating_sub(now.as_unix_ms());
+        if ahead > leeway_ms {
+            let seconds = ahead / 1_000;
+            self.fault(
+                field,
+                format!(
+                    "{seconds} s in the future by this node's clock: set the clock of whoever calls, \
+                     or leave the field out, which means now"
+                ),
+            );
+        }
+    }
+
     /// A time that may be absent, in ms, at least `least`. The outer `None`: a fault.
     pub(crate) fn span_ms(
         &mut self,

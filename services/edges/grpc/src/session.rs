@@ -13,6 +13,7 @@ use curfew_core::mac::sha256;
 use curfew_core::place::Partition;
 use curfew_core::record::Initiator;
 use curfew_core::session::Proof;
+use curfew_core::time::LEEWAY_MS;
 use curfew_proto::revocation::v1::Acknowledgement;
 use curfew_proto::session::v1 as pb;
 use curfew_proto::session::v1::session_service_server::SessionService;
@@ -76,11 +77,8 @@ impl SessionService for Sessions {
         let subject = place.id(&mut check, "session.subject", &asked.subject, "subjects");
         let auth_time = check.instant("session.auth_time", asked.auth_time);
         let now = call.authority().now().wall;
-        if auth_time
-            .flatten()
-            .is_some_and(|at| at > now.plus_ms(curfew_core::time::LEEWAY_MS))
-        {
-            check.fault("session.auth_time", "in the future");
+        if let Some(at) = auth_time.flatten() {
+            check.passed("session.auth_time", at, now, LEEWAY_MS);
         }
         let proof = Proof {
             auth_time: auth_time.flatten().unwrap_or(now).min(now),

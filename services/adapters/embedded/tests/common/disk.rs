@@ -146,6 +146,10 @@ impl TestDisk {
 }
 
 impl Disk for TestDisk {
+    fn name(&self) -> String {
+        "the disk of a test".to_owned()
+    }
+
     fn open(&self) -> io::Result<Box<dyn StorageBackend>> {
         let mut state = self.lock();
         state.check_power()?;

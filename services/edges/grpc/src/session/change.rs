@@ -4,6 +4,7 @@ use curfew_authority::UpdateSessionRequest;
 use curfew_core::decide::update as decide;
 use curfew_core::record::Initiator;
 use curfew_core::session::{CLAIMS_BYTES_MAX, Device, Proof};
+use curfew_core::time::LEEWAY_MS;
 use curfew_proto::session::v1 as pb;
 use tonic::Status;
 
@@ -158,9 +159,7 @@ pub(super) async fn step_up(
     if auth_time < view.row.proof.auth_time {
         check.fault("auth_time", "before the session's own");
     }
-    if auth_time > now.plus_ms(curfew_core::time::LEEWAY_MS) {
-        check.fault("auth_time", "in the future");
-    }
+    check.passed("auth_time", auth_time, now, LEEWAY_MS);
     let claims = claims.map(|new| {
         let mut merged = view.row.claims.clone();
         merged.extend(new);

@@ -1,5 +1,6 @@
 //! Bad input: every fault is named, all of them at once, and nothing happens.
 
+use curfew_core::time::Clock as _;
 use curfew_proto::admin::v1 as admin;
 use curfew_proto::revocation::v1 as revocation;
 use curfew_proto::revocation::v1::create_revocation_request::Scope;
@@ -8,6 +9,7 @@ use curfew_proto::token::v1 as token;
 use prost_types::value::Kind;
 use prost_types::{Duration, Struct, Timestamp, Value};
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use super::world::{TENANT, World, by, faults, reason};
 
@@ -76,6 +78,68 @@ async fn all_faults_of_a_session_are_told_at_once() {
     ];
     assert_eq!(faults(&refused), expected);
     assert_eq!(reason(&refused), "FIELD_INVALID");
+}
+
+/// An hour either way, as a machine has it that was set to the wrong time zone.
+#[tokio::test]
+async fn a_back_end_whose_clock_is_an_hour_off_is_told_so_or_loses_nothing() {
+    const HOUR_MS: i64 = 3_600_000;
+    let world = World::new().await;
+    let at = |ms: i64| {
+        let now = world.clock.now().wall.plus_ms(ms);
+        Some(Timestamp {
+            seconds: now.as_unix_ms() / 1_000,
+            nanos: 0,
+        })
+    };
+    let sign_in = async |auth_time| {
+        let request = session::CreateSessionRequest {
+            parent: TENANT.to_owned(),
+            session: Some(session::Session {
+                subject: format!("{TENANT}/subjects/alice"),
+                auth_time,
+                ..Default::default()
+            }),
+            request_id: world.id(),
+            ..Default::default()
+        };
+        let opened = world
+            .sessions()
+            .create_session(by(&world.backend, request))
+            .await?;
+        Ok::<_, tonic::Status>(opened.into_inner().session.unwrap())
+    };
+    let told = |refused: &tonic::Status, field: &str| {
+        assert_eq!(faults(refused), [field]);
+        let details = refused.get_error_details();
+        let why = &details.bad_request().unwrap().field_violations[0].description;
+        assert!(
+            why.contains("3600 s in the future") && why.contains("set the clock"),
+            "{why}"
+        );
+    };
+
+    told(&sign_in(at(HOUR_MS)).await.unwrap_err(), "session.auth_time");
+    let session = sign_in(at(-HOUR_MS)).await.unwrap();
+    let issue = async |authorize_time| {
+        let request = token::IssueTokensRequest {
+            authorize_time,
+            ..world.issue_request(&session.name)
+        };
+        let issued = world.tokens().issue_tokens(by(&world.backend, request)).await?;
+        Ok::<_, tonic::Status>(issued.into_inner().tokens.unwrap())
+    };
+    told(&issue(at(HOUR_MS)).await.unwrap_err(), "authorize_time");
+    let mut tokens = issue(at(-HOUR_MS)).await.unwrap();
+    for _ in 0..3 {
+        world.advance(1_000).await;
+        tokens = world
+            .refresh(&tokens.refresh_token)
+            .await
+            .unwrap()
+            .tokens
+            .unwrap();
+    }
 }
 
 #[tokio::test]

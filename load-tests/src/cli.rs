@@ -33,7 +33,7 @@ enum Command {
     Limits(LimitsArgs),
     /// What many sessions cost in memory, on disk, and at the start of the node.
     Capacity(CapacityArgs),
-    /// Most of these, short: the limits, refreshes at the most, at half and at nine tenths of it, a mixed
+    /// Most of these, short: the limits, refreshes at the most, at half and at four fifths of it, a mixed
     /// load, and revocations to guards.
     Quick(QuickArgs),
     /// Two reports side by side, with the ratio of each figure.
@@ -229,7 +229,7 @@ pub(crate) struct QuickArgs {
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) limits: u64,
     /// Loads, as parts of the most that the node does in a closed loop.
-    #[arg(long, value_delimiter = ',', default_value = "0.5,0.9", value_parser = rate)]
+    #[arg(long, value_delimiter = ',', default_value = "0.5,0.8", value_parser = rate)]
     pub(crate) loads: Vec<f64>,
     /// Guards, each a process of its own; several numbers are measured one after the other.
     #[arg(long, value_delimiter = ',', default_value = "1,10", value_parser = guards)]

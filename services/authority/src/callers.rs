@@ -187,7 +187,7 @@ impl Authority {
             .and_then(|id| id.parse().ok())
             .ok_or_else(|| refuse(Reason::ClaimMissing).about("client_id"))?;
         let tenant = token.tenant.id;
-        let claims = JsonClaims::own(token.jws.claims(), Some(&token.kid))
+        let claims = JsonClaims::own(token.jws.claims(), token.kid())
             .map_err(|error| refuse(Reason::ClaimMalformed).about(error.to_string()))?;
         let subject: SubjectId = id.as_str().parse().map_err(|_| refuse(Reason::CallerUnknown))?;
         let key = loaded.ring.subject_key(tenant, &subject)?;

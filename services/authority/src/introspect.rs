@@ -78,7 +78,7 @@ impl Authority {
             .text("oid")
             .and_then(|oid| SubjectId::new(oid).ok())
             .ok_or_else(|| missing("oid"))?;
-        let claims = JsonClaims::own(token.jws.claims(), Some(&token.kid))
+        let claims = JsonClaims::own(token.jws.claims(), token.kid())
             .map_err(|error| refuse(Reason::ClaimMalformed).about(error.to_string()))?;
         let state = self.follower.of(gid.partition());
         Ok(Judging {

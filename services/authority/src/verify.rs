@@ -17,13 +17,16 @@ use crate::node::Authority;
 /// An authentic token of one of the tenants.
 #[derive(Debug)]
 pub(crate) struct Authentic {
-    pub(crate) jws: Jws,
-    pub(crate) kid: String,
+    pub(crate) jws: Arc<Jws>,
     pub(crate) tenant: Arc<Tenant>,
     pub(crate) is_access: bool,
 }
 
 impl Authentic {
+    pub(crate) fn kid(&self) -> Option<&str> {
+        self.jws.kid()
+    }
+
     pub(crate) fn text(&self, claim: &str) -> Option<&str> {
         self.jws.claims().get(claim)?.as_str()
     }
@@ -54,40 +57,14 @@ impl Authority {
     /// Reads a token of ours; its kind and time are not judged yet.
     pub(crate) fn read_own(&self, loaded: &Loaded, token: &str, stage: Stage) -> Answer<Authentic> {
         let refuse = |reason| Refusal::new(stage, reason);
-        let jws = Jws::parse(token, Limits::DEFAULT).map_err(|error| {
-            let reason = match error {
-                MalformedToken::Critical => Reason::CriticalHeader,
-                MalformedToken::AlgorithmNone
-                | MalformedToken::AlgorithmHmac
-                | MalformedToken::AlgorithmUnsupported
-                | MalformedToken::AlgorithmMissing => Reason::AlgorithmRefused,
-                MalformedToken::TooLarge { .. }
-                | MalformedToken::Segments { .. }
-                | MalformedToken::EmptySegment(_)
-                | MalformedToken::NotBase64Url(_)
-                | MalformedToken::Padded(_)
-                | MalformedToken::SpareBits(_)
-                | MalformedToken::Json { .. }
-                | MalformedToken::HeaderMember(_)
-                | MalformedToken::UnencodedPayload => Reason::TokenMalformed,
-            };
-            refuse(reason).about(error.to_string())
-        })?;
-        let kid = jws
-            .kid()
-            .ok_or_else(|| refuse(Reason::KeyUnknown).about("no kid"))?
-            .to_owned();
-        let key = loaded
-            .ring
-            .key_set()
-            .get(&kid)
-            .ok_or_else(|| refuse(Reason::KeyUnknown))?;
-        self.signatures
-            .verify_cached(key, &jws)
-            .map_err(|refused| match refused {
-                SignatureRefused::WrongAlgorithm(_) => refuse(Reason::AlgorithmRefused),
-                SignatureRefused::BadSignature => refuse(Reason::SignatureWrong),
-            })?;
+        let key_of = |jws: &Jws| {
+            let kid = jws.kid().ok_or(Unread::NoKeyId)?;
+            loaded.ring.key_set().get(kid).ok_or(Unread::KeyUnknown)
+        };
+        let jws = self
+            .tokens
+            .read(token, Limits::DEFAULT, key_of)
+            .map_err(|unread| unread.told(stage))?;
         let issuer = jws
             .claims()
             .get("iss")
@@ -101,12 +78,62 @@ impl Authority {
         if !names_tenant {
             return Err(refuse(Reason::ClaimMissing).about("tid"));
         }
-        let is_access = jws.is_typ(TYP_ACCESS);
         Ok(Authentic {
-            kid,
             tenant: tenant.clone(),
-            is_access,
+            is_access: jws.is_typ(TYP_ACCESS),
             jws,
         })
+    }
+}
+
+/// Why a token could not be read as one of ours.
+enum Unread {
+    Malformed(MalformedToken),
+    NoKeyId,
+    KeyUnknown,
+    Signature(SignatureRefused),
+}
+
+impl From<MalformedToken> for Unread {
+    fn from(error: MalformedToken) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl From<SignatureRefused> for Unread {
+    fn from(refused: SignatureRefused) -> Self {
+        Self::Signature(refused)
+    }
+}
+
+impl Unread {
+    fn told(self, stage: Stage) -> Refusal {
+        let refuse = |reason| Refusal::new(stage, reason);
+        match self {
+            Self::Malformed(error) => refuse(reason_of(&error)).about(error.to_string()),
+            Self::NoKeyId => refuse(Reason::KeyUnknown).about("no kid"),
+            Self::KeyUnknown => refuse(Reason::KeyUnknown),
+            Self::Signature(SignatureRefused::WrongAlgorithm(_)) => refuse(Reason::AlgorithmRefused),
+            Self::Signature(SignatureRefused::BadSignature) => refuse(Reason::SignatureWrong),
+        }
+    }
+}
+
+const fn reason_of(error: &MalformedToken) -> Reason {
+    match error {
+        MalformedToken::Critical => Reason::CriticalHeader,
+        MalformedToken::AlgorithmNone
+        | MalformedToken::AlgorithmHmac
+        | MalformedToken::AlgorithmUnsupported
+        | MalformedToken::AlgorithmMissing => Reason::AlgorithmRefused,
+        MalformedToken::TooLarge { .. }
+        | MalformedToken::Segments { .. }
+        | MalformedToken::EmptySegment(_)
+        | MalformedToken::NotBase64Url(_)
+        | MalformedToken::Padded(_)
+        | MalformedToken::SpareBits(_)
+        | MalformedToken::Json { .. }
+        | MalformedToken::HeaderMember(_)
+        | MalformedToken::UnencodedPayload => Reason::TokenMalformed,
     }
 }

@@ -3,9 +3,11 @@
 //! **Invariant:** an ID token's audience is a client, an access token's a resource; `typ` differs.
 //! Everything that is signed is an output of a decision.
 
+use std::fmt;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use crate::claims::{Claim, Claims, JOSE_KID, Link};
 use crate::ids::{ClientId, DeviceId, GrantId, KeyId, Scope, SessionId, SubjectId, TenantId, TokenId};
@@ -110,69 +112,176 @@ impl AccessToken {
     /// The JSON that is signed.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        let mut claims = Map::new();
-        for (name, value) in &self.custom {
-            if !RESERVED.contains(&name.as_str()) {
-                claims.insert(name.clone(), value.clone());
-            }
-        }
-        let mut put = |name: &str, value: Value| claims.insert(name.to_owned(), value);
-        put("iss", json!(&*self.issuer));
-        put("sub", json!(self.subject.as_str()));
-        put("aud", json!(&*self.audience));
-        put("client_id", json!(self.client.as_str()));
-        put("jti", json!(self.jti.to_string()));
-        put("gid", json!(self.gid.to_string()));
-        put("tid", json!(self.tenant.to_string()));
-        put("iat", json!(self.issued_at.seconds_floor()));
-        put("nbf", json!(self.issued_at.seconds_floor()));
-        put("exp", json!(self.expires_at.seconds_floor()));
-        match &self.authority {
+        let (user, roles) = match &self.authority {
             Authority::Delegated { sid, scopes, proof } => {
-                put("sid", json!(sid.to_string()));
-                put("oid", json!(self.subject.as_str()));
-                put("scp", json!(join(scopes)));
-                put("auth_time", json!(proof.auth_time.seconds_floor()));
-                if let Some(acr) = &proof.acr {
-                    put("acr", json!(&**acr));
-                }
-                put(
-                    "amr",
-                    json!(proof.amr.iter().map(|amr| &**amr).collect::<Vec<_>>()),
-                );
+                let user = UserClaims {
+                    sid: Shown(sid),
+                    scp: Shown(Joined(scopes)),
+                    proof: ProofClaims::of(proof),
+                };
+                (Some(user), None)
             }
-            Authority::AppOnly { roles } => {
-                put("oid", json!(self.subject.as_str()));
-                put(
-                    "roles",
-                    json!(roles.iter().map(Scope::as_str).collect::<Vec<_>>()),
-                );
-            }
-        }
-        if let Some(idp) = &self.idp {
-            put("idp", json!(&**idp));
-        }
-        if let Some(device) = &self.device {
-            put("deviceid", json!(device.as_str()));
-        }
-        if self.cp1 {
-            put("xms_cc", json!(["cp1"]));
-        }
-        match &self.binding {
-            Some(KeyBinding::Dpop(jkt)) => drop(put("cnf", json!({"jkt": &**jkt}))),
-            Some(KeyBinding::Mtls(x5t)) => drop(put("cnf", json!({"x5t#S256": &**x5t}))),
-            None => {}
-        }
-        if !self.chain.is_empty() {
-            let link = |link: &Link| json!({"client_id": link.client_id, "gid": link.gid});
-            put("chain", self.chain.iter().map(link).collect());
-        }
-        Value::Object(claims).to_string().into_bytes()
+            Authority::AppOnly { roles } => (None, Some(roles.iter().map(Scope::as_str).collect())),
+        };
+        written(&AccessClaims {
+            iss: &self.issuer,
+            sub: self.subject.as_str(),
+            oid: self.subject.as_str(),
+            aud: &self.audience,
+            client_id: self.client.as_str(),
+            jti: Shown(self.jti),
+            gid: Shown(self.gid),
+            tid: Shown(self.tenant),
+            iat: self.issued_at.seconds_floor(),
+            nbf: self.issued_at.seconds_floor(),
+            exp: self.expires_at.seconds_floor(),
+            user,
+            roles,
+            idp: self.idp.as_deref(),
+            deviceid: self.device.as_ref().map(DeviceId::as_str),
+            xms_cc: self.cp1.then_some(["cp1"]),
+            cnf: self.binding.as_ref().map(Confirmation::of),
+            chain: self.chain.iter().map(LinkClaims::of).collect(),
+            custom: Custom(&self.custom),
+        })
     }
 }
 
-fn join(scopes: &[Scope]) -> String {
-    scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" ")
+/// The claims of an access token, as they are written.
+#[derive(Serialize)]
+struct AccessClaims<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    oid: &'a str,
+    aud: &'a str,
+    client_id: &'a str,
+    jti: Shown<TokenId>,
+    gid: Shown<GrantId>,
+    tid: Shown<TenantId>,
+    iat: i64,
+    nbf: i64,
+    exp: i64,
+    #[serde(flatten)]
+    user: Option<UserClaims<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    roles: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idp: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deviceid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    xms_cc: Option<[&'static str; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    chain: Vec<LinkClaims<'a>>,
+    #[serde(flatten)]
+    custom: Custom<'a>,
+}
+
+/// What an access token says of a user.
+#[derive(Serialize)]
+struct UserClaims<'a> {
+    sid: Shown<&'a SessionId>,
+    scp: Shown<Joined<'a>>,
+    #[serde(flatten)]
+    proof: ProofClaims<'a>,
+}
+
+#[derive(Serialize)]
+struct ProofClaims<'a> {
+    auth_time: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<&'a str>,
+    amr: Vec<&'a str>,
+}
+
+impl<'a> ProofClaims<'a> {
+    fn of(proof: &'a Proof) -> Self {
+        Self {
+            auth_time: proof.auth_time.seconds_floor(),
+            acr: proof.acr.as_deref(),
+            amr: proof.amr.iter().map(|amr| &**amr).collect(),
+        }
+    }
+}
+
+/// RFC 7800 section 3: the key that a token is bound to.
+#[derive(Serialize)]
+enum Confirmation<'a> {
+    #[serde(rename = "jkt")]
+    Dpop(&'a str),
+    #[serde(rename = "x5t#S256")]
+    Mtls(&'a str),
+}
+
+impl<'a> Confirmation<'a> {
+    fn of(binding: &'a KeyBinding) -> Self {
+        match binding {
+            KeyBinding::Dpop(jkt) => Self::Dpop(jkt),
+            KeyBinding::Mtls(x5t) => Self::Mtls(x5t),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct LinkClaims<'a> {
+    client_id: &'a str,
+    gid: &'a str,
+}
+
+impl<'a> LinkClaims<'a> {
+    fn of(link: &'a Link) -> Self {
+        Self {
+            client_id: &link.client_id,
+            gid: &link.gid,
+        }
+    }
+}
+
+/// Mapped claims; none that is reserved.
+struct Custom<'a>(&'a Map<String, Value>);
+
+impl Serialize for Custom<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let permitted = self.0.iter();
+        serializer.collect_map(permitted.filter(|(name, _)| !RESERVED.contains(&name.as_str())))
+    }
+}
+
+/// Written as it is shown.
+struct Shown<T>(T);
+
+impl<T: fmt::Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// Scopes with a space between them (RFC 6749 section 3.3).
+struct Joined<'a>(&'a [Scope]);
+
+impl fmt::Display for Joined<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, scope) in self.0.iter().enumerate() {
+            if n > 0 {
+                f.write_str(" ")?;
+            }
+            f.write_str(scope.as_str())?;
+        }
+        Ok(())
+    }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "texts and numbers under text names always have a JSON"
+)]
+fn written(claims: &impl Serialize) -> Vec<u8> {
+    // The usual length; JSON that is longer grows it.
+    let mut json = Vec::with_capacity(768);
+    serde_json::to_writer(&mut json, claims).expect("claims have a JSON");
+    json
 }
 
 fn owned(text: impl ToString) -> Option<Claim<'static>> {
@@ -193,7 +302,7 @@ impl Claims for AccessToken {
             ("iat" | "nbf", _) => Some(Claim::Integer(self.issued_at.seconds_floor().into())),
             ("exp", _) => Some(Claim::Integer(self.expires_at.seconds_floor().into())),
             ("sid", Authority::Delegated { sid, .. }) => owned(sid),
-            ("scp", Authority::Delegated { scopes, .. }) => owned(join(scopes)),
+            ("scp", Authority::Delegated { scopes, .. }) => owned(Joined(scopes)),
             ("auth_time", Authority::Delegated { proof, .. }) => {
                 Some(Claim::Integer(proof.auth_time.seconds_floor().into()))
             }
@@ -247,32 +356,39 @@ impl IdToken {
     /// The JSON that is signed.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        let mut claims = Map::new();
-        let mut put = |name: &str, value: Value| claims.insert(name.to_owned(), value);
-        put("iss", json!(&*self.issuer));
-        put("sub", json!(self.subject.as_str()));
-        put("aud", json!(self.client.as_str()));
-        put("sid", json!(self.sid.to_string()));
-        put("tid", json!(self.tenant.to_string()));
-        put("oid", json!(self.subject.as_str()));
-        put("iat", json!(self.issued_at.seconds_floor()));
-        put("exp", json!(self.expires_at.seconds_floor()));
-        put("auth_time", json!(self.proof.auth_time.seconds_floor()));
-        put(
-            "amr",
-            json!(self.proof.amr.iter().map(|amr| &**amr).collect::<Vec<_>>()),
-        );
-        if let Some(acr) = &self.proof.acr {
-            put("acr", json!(&**acr));
-        }
-        if let Some(nonce) = &self.nonce {
-            put("nonce", json!(&**nonce));
-        }
-        if let Some(idp) = &self.idp {
-            put("idp", json!(&**idp));
-        }
-        Value::Object(claims).to_string().into_bytes()
+        written(&IdClaims {
+            iss: &self.issuer,
+            sub: self.subject.as_str(),
+            oid: self.subject.as_str(),
+            aud: self.client.as_str(),
+            sid: Shown(self.sid),
+            tid: Shown(self.tenant),
+            iat: self.issued_at.seconds_floor(),
+            exp: self.expires_at.seconds_floor(),
+            proof: ProofClaims::of(&self.proof),
+            nonce: self.nonce.as_deref(),
+            idp: self.idp.as_deref(),
+        })
     }
+}
+
+/// The claims of an ID token, as they are written.
+#[derive(Serialize)]
+struct IdClaims<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    oid: &'a str,
+    aud: &'a str,
+    sid: Shown<SessionId>,
+    tid: Shown<TenantId>,
+    iat: i64,
+    exp: i64,
+    #[serde(flatten)]
+    proof: ProofClaims<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nonce: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idp: Option<&'a str>,
 }
 
 #[cfg(test)]

@@ -29,6 +29,10 @@ mod serve;
 
 use std::process::ExitCode;
 
+/// A refresh allocates some hundred times; the system's allocator took a fifth of all its time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // One set of cryptography for the whole program; a second call would be the only error.
     let _ = rustls::crypto::ring::default_provider().install_default();

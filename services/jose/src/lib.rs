@@ -31,6 +31,7 @@ mod signature_cache;
 mod signing_key;
 #[cfg(test)]
 mod testing;
+mod token_cache;
 mod verifying_key;
 
 pub use algorithm::{Algorithm, SignatureAlgorithm, UnknownAlgorithm};
@@ -42,4 +43,5 @@ pub use numeric_date::{NotANumericDate, numeric_date};
 pub use provider::KeyRejected;
 pub use signature_cache::SignatureCache;
 pub use signing_key::{SigningFailed, SigningKey};
+pub use token_cache::TokenCache;
 pub use verifying_key::{KeyUnusable, SignatureRefused, VerifyingKey};

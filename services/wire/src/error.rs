@@ -82,9 +82,12 @@ impl DecodeError {
         )
     }
 
-    /// The same failure, seen from the message that holds this one.
+    /// The same failure, seen from the message that holds this one; an empty path is the parent itself.
     pub(crate) fn under(mut self, parent: &str) -> Self {
-        self.path = format!("{parent}.{}", self.path);
+        self.path = match self.path.is_empty() {
+            true => parent.to_owned(),
+            false => format!("{parent}.{}", self.path),
+        };
         self
     }
 }

@@ -37,28 +37,17 @@ pub(crate) fn optional<const K: usize>(bytes: &[u8], path: &str) -> Decoded<Opti
     }
 }
 
-/// A repeated id.
+/// A repeated field; its place is spelt out for an error alone.
 pub(crate) fn each<T, U>(
-    items: impl IntoIterator<Item = T>,
-    path: &str,
-    decode: impl Fn(T, &str) -> Decoded<U>,
-) -> Decoded<Vec<U>> {
-    items
-        .into_iter()
-        .enumerate()
-        .map(|(n, item)| decode(item, &format!("{path}[{n}]")))
-        .collect()
-}
-
-/// A repeated message: its fields are named below its place.
-pub(crate) fn each_message<T, U>(
     items: impl IntoIterator<Item = T>,
     path: &str,
     decode: impl Fn(T) -> Decoded<U>,
 ) -> Decoded<Vec<U>> {
-    each(items, path, |item, place| {
-        decode(item).map_err(|error| error.under(place))
-    })
+    items
+        .into_iter()
+        .enumerate()
+        .map(|(n, item)| decode(item).map_err(|error| error.under(&format!("{path}[{n}]"))))
+        .collect()
 }
 
 /// A message that must be there.
@@ -83,7 +72,7 @@ pub(crate) fn id<T>(bytes: &[u8], path: &str, make: impl Fn([u8; 16]) -> T) -> D
 }
 
 pub(crate) fn ids<T>(items: &[Vec<u8>], path: &str, make: impl Fn([u8; 16]) -> T) -> Decoded<Vec<T>> {
-    each(items, path, |bytes, place| id(bytes, place, &make))
+    each(items, path, |bytes| id(bytes, "", &make))
 }
 
 fn born<T>(bytes: &[u8], path: &str, make: fn([u8; 16]) -> Result<T, InvalidId>) -> Decoded<T> {
@@ -115,7 +104,7 @@ where
     T: FromStr,
     T::Err: Display,
 {
-    each(items, path, |item, place| text(item, place))
+    each(items, path, |item| text(item, ""))
 }
 
 /// A text without rules of its own; empty is absent.

@@ -10,7 +10,7 @@ use curfew_proto::{log::v1 as log, row::v1 as row};
 
 use crate::error::DecodeError;
 use crate::field::{
-    Decoded, bytes_of, each, each_message, fixed, id, message, ms, operation, operation_bytes, optional,
+    Decoded, bytes_of, each, fixed, id, message, ms, operation, operation_bytes, optional,
     optional_incarnation, optional_message, optional_text, partition, session_id, string_of, text,
 };
 
@@ -54,7 +54,7 @@ pub(crate) fn decode_revocation(record: log::Revocation) -> Decoded<Revocation> 
             claim: before.claim.into(),
             instant: ms(before.instant_ms),
         }),
-        except: each(&record.except, "except", |sid, place| session_id(sid, place))?,
+        except: each(&record.except, "except", |sid| session_id(sid, ""))?,
         keep_until: ms(record.keep_until_ms),
         decided_at: ms(record.decided_at_ms),
         cause: text(&record.cause, "cause")?,
@@ -139,7 +139,7 @@ pub(crate) fn encode_cut_off(cut_off: &CutOff, winner: Option<&Winner>) -> row::
 
 pub(crate) fn decode_cut_off(cut_off: row::CutOff) -> Decoded<CutOff> {
     let default = ms(cut_off.default_ms);
-    let own = each_message(cut_off.own, "own", |own| {
+    let own = each(cut_off.own, "own", |own| {
         let instant = ms(own.instant_ms);
         if instant >= default {
             return Err(DecodeError::invalid("instant_ms", "not below the default"));

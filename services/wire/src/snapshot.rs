@@ -13,7 +13,7 @@ use curfew_proto::revocation::v1 as feed;
 use curfew_proto::revocation::v1::snapshot_entry::Element;
 
 use crate::error::DecodeError;
-use crate::field::{Decoded, each_message, id, message, ms, session_id, text};
+use crate::field::{Decoded, each, id, message, ms, session_id, text};
 use crate::revocation::{decode_criteria, decode_initiator, encode_criteria, encode_initiator};
 
 /// One element of the index, for the feed.
@@ -58,7 +58,7 @@ pub fn decode_entry(entry: feed::SnapshotEntry) -> Decoded<Entry> {
                 return Err(DecodeError::unknown("claim", cut.claim));
             }
             let default = ms(cut.default_ms);
-            let own = each_message(cut.own, "own", |own| {
+            let own = each(cut.own, "own", |own| {
                 if ms(own.instant_ms) >= default {
                     return Err(DecodeError::invalid("instant_ms", "not below the default"));
                 }

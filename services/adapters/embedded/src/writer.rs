@@ -5,12 +5,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use curfew_core::place::{Incarnation, LogPartition, Position};
 use curfew_core::time::{Millis, Now};
 use curfew_ports::store::CommitOutcome;
 use redb::{Builder, Database, Durability};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::batch::{Batch, CommitJob, Finished};
 use crate::disk::{Disk, Opened};
@@ -21,6 +23,12 @@ use crate::shared::{Health, Shared};
 
 /// Requests in one transaction: at 37,000 a second a batch of some 30 ms, fsync included.
 pub(crate) const BATCH_MAX: usize = 1_024;
+/// In a crowd a transaction begins this long after the one before it at the earliest. Each costs some 110 us of
+/// processor time whatever is in it: at 5,000 commits a second that is 65 us of each when they come in twos,
+/// and 20 when they come in sixes.
+const PACE: Duration = Duration::from_millis(1);
+/// Requests in one transaction that are a crowd: a commit that comes alone, or by twos, waits for nobody.
+const CROWD: usize = 3;
 /// A full disk is tried again after this, ms: a try that fails costs a reopening.
 const ROOM_AGAIN_MS: i64 = 1_000;
 /// A wall clock that ran this much further than the machine's own is not believed when things are
@@ -118,13 +126,19 @@ impl Writer {
 
     /// Serves until the last handle is gone, then closes the file and gives the directory free.
     pub(crate) fn run(mut self) {
+        let mut next_at = Instant::now();
         while let Some(first) = self.queue.blocking_recv() {
+            std::thread::sleep(next_at.saturating_duration_since(Instant::now()));
+            let begun = Instant::now();
             let mut batch = Vec::with_capacity(BATCH_MAX.min(self.queue.len() + 1));
             batch.push(first);
             while batch.len() < BATCH_MAX
                 && let Ok(next) = self.queue.try_recv()
             {
                 batch.push(next);
+            }
+            if batch.len() >= CROWD {
+                next_at = begun + PACE;
             }
             self.serve(batch);
         }

@@ -395,14 +395,12 @@ fn rotate(
     Ok(refreshed)
 }
 
-/// The keys that one refresh reads, in the order in which [`Read`] names them.
+/// The keys that one refresh reads beside those of every transaction, in the order in which [`Read`] names them.
 #[must_use]
-pub fn keys(token: &RefreshToken) -> [Key; 5] {
+pub fn keys(token: &RefreshToken) -> [Key; 3] {
     [
-        Key::Partition,
         Key::Session(token.sid),
         Key::Gate(token.subject_key),
         Key::Tombstone(token.sid),
-        Key::Sequence,
     ]
 }

@@ -14,8 +14,8 @@ use curfew_proto::row::v1::replay_window::{self, UntilPresented};
 use super::directory_parts::{decode_secret, decode_switch, encode_secret, encode_switch};
 use crate::error::DecodeError;
 use crate::field::{
-    Decoded, displayed, each_message, free_texts, id, limit_of, optional_message, optional_text, string_of,
-    strings, text, texts,
+    Decoded, displayed, each, free_texts, id, limit_of, optional_message, optional_text, string_of, strings,
+    text, texts,
 };
 
 pub(super) fn encode_tenant(tenant: &Tenant) -> row::Tenant {
@@ -125,7 +125,7 @@ pub(super) fn decode_client(client: row::Client) -> Decoded<Client> {
         id: text(&client.id, "id")?,
         display_name: client.display_name.into(),
         auth_method: auth_method(client.auth_method)?,
-        secrets: each_message(client.secrets, "secrets", decode_secret)?,
+        secrets: each(client.secrets, "secrets", decode_secret)?,
         jwks: optional_text(client.jwks),
         certificates: free_texts(client.certificate_thumbprints),
         disables: decode_switch(client.state)?,
@@ -145,7 +145,7 @@ pub(super) fn decode_client(client: row::Client) -> Decoded<Client> {
         grant_life_ms: optional_number(client.grant_lifetime_ms),
         scopes: texts(&client.scopes, "scopes")?,
         resources: texts(&client.resources, "resources")?,
-        app_roles: each_message(client.app_roles, "app_roles", |roles| {
+        app_roles: each(client.app_roles, "app_roles", |roles| {
             let resource: ResourceId = text(&roles.resource, "resource")?;
             Ok((resource, texts::<Scope>(&roles.roles, "roles")?))
         })?

@@ -10,8 +10,8 @@ use curfew_proto::row::v1 as row;
 
 use crate::error::DecodeError;
 use crate::field::{
-    Decoded, each, each_message, fixed, free_texts, id, ids, limit_of_ms, message, ms, optional_ms,
-    optional_text, string_of, strings, text,
+    Decoded, each, fixed, free_texts, id, ids, limit_of_ms, message, ms, optional_ms, optional_text,
+    string_of, strings, text,
 };
 use crate::revocation::{decode_revocation, encode_revocation};
 
@@ -28,7 +28,7 @@ pub(super) fn encode_switch(disables: &[RecordId]) -> Option<row::Switch> {
 
 pub(super) fn decode_switch(state: Option<row::Switch>) -> Decoded<Vec<RecordId>> {
     let state = state.unwrap_or_default();
-    let disables = each_message(state.disables, "state.disables", |d| {
+    let disables = each(state.disables, "state.disables", |d| {
         id(&d.id, "id", RecordId::from_bytes)
     })?;
     let lifts = ids(&state.lifts, "state.lifts", RecordId::from_bytes)?;
@@ -115,10 +115,10 @@ pub(super) fn decode_caller(caller: row::Caller) -> Decoded<Caller> {
     Ok(Caller {
         id: text(&caller.id, "id")?,
         display_name: caller.display_name.into(),
-        secrets: each_message(caller.secrets, "secrets", decode_secret)?,
+        secrets: each(caller.secrets, "secrets", decode_secret)?,
         certificate_names: free_texts(caller.certificate_names),
-        roles: each(caller.roles, "roles", |role, place| {
-            Role::parse(&role).ok_or_else(|| DecodeError::unknown(place, &role))
+        roles: each(caller.roles, "roles", |role| {
+            Role::parse(&role).ok_or_else(|| DecodeError::unknown("", &role))
         })?,
         tenants: if caller.all_tenants {
             TenantScope::All

@@ -145,6 +145,6 @@ pub(super) fn decode_outbox(record: row::OutboxEntry) -> Decoded<OutboxEntry> {
             record: decode_log(&record.envelope),
         },
         at: ms(record.written_at_ms),
-        lacking: each(record.lacking, "lacking", log_partition)?,
+        lacking: each(record.lacking, "lacking", |number| log_partition(number, ""))?,
     })
 }

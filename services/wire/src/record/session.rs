@@ -13,8 +13,8 @@ use curfew_proto::row::v1::key_binding::Thumbprint;
 use super::{SCHEMA, own_schema};
 use crate::error::DecodeError;
 use crate::field::{
-    Decoded, displayed, each_message, fixed, free_texts, grant_id, id, incarnation, ms, optional,
-    optional_message, optional_text, session_id, string_of, strings, text, texts,
+    Decoded, displayed, each, fixed, free_texts, grant_id, id, incarnation, ms, optional, optional_message,
+    optional_text, session_id, string_of, strings, text, texts,
 };
 
 /// What a client declares that handles claims challenges (Entra's word).
@@ -91,7 +91,7 @@ pub(super) fn decode_session(session: row::Session) -> Decoded<Row> {
         login_hint_hash: optional(&session.login_hint_hash, "login_hint_hash")?,
         client_ip: optional_text(session.client_ip),
         user_agent: optional_text(session.user_agent),
-        grants: each_message(session.grants, "grants", decode_grant)?,
+        grants: each(session.grants, "grants", decode_grant)?,
     })
 }
 

@@ -8,7 +8,7 @@ use curfew_proto::row::v1 as row;
 
 use super::{SCHEMA, own_schema};
 use crate::error::DecodeError;
-use crate::field::{Decoded, each_message, id, ids, message, ms, optional_message, session_id, text};
+use crate::field::{Decoded, each, id, ids, message, ms, optional_message, session_id, text};
 use crate::revocation::{
     decode_cut_off, decode_mark, decode_revocation, encode_cut_off, encode_mark, encode_revocation,
 };
@@ -43,13 +43,13 @@ pub(super) fn decode_gate(gate: row::Gate) -> Decoded<Gate> {
     Ok(Gate {
         tenant: id(&gate.tenant, "tenant", TenantId::from_bytes)?,
         subject: text(&gate.subject, "subject")?,
-        disables: each_message(gate.disables, "disables", |d| {
+        disables: each(gate.disables, "disables", |d| {
             id(&d.id, "id", RecordId::from_bytes)
         })?,
         lifted: ids(&gate.lifts_ahead, "lifts_ahead", RecordId::from_bytes)?,
         cut_off: message(gate.cut_off, "cut_off", decode_cut_off)?,
         cut_off_by: optional_message(gate.cut_off_by, "cut_off_by", decode_mark)?,
-        marks: each_message(gate.mark_records, "mark_records", decode_revocation)?,
+        marks: each(gate.mark_records, "mark_records", decode_revocation)?,
         needed_until: ms(gate.keep_until_ms),
     })
 }
@@ -78,7 +78,7 @@ pub(super) fn decode_ledger(ledger: row::Ledger) -> Decoded<Ledger> {
         tenant: id(&ledger.tenant, "tenant", TenantId::from_bytes)?,
         subject: text(&ledger.subject, "subject")?,
         clock: ms(ledger.clock_ms),
-        sessions: each_message(ledger.sessions, "sessions", |entry| {
+        sessions: each(ledger.sessions, "sessions", |entry| {
             Ok(LedgerEntry {
                 sid: session_id(&entry.sid, "sid")?,
                 last_used: ms(entry.last_used_ms),

@@ -8,7 +8,7 @@ use curfew_core::access_token::TYP_ACCESS;
 use curfew_core::directory::Tenant;
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::time::{LEEWAY_MS, Millis};
-use curfew_jose::{Jws, Limits, MalformedToken, SignatureRefused, numeric_date};
+use curfew_jose::{Deviation, Jws, Limits, MalformedToken, SignatureRefused, numeric_date};
 
 use crate::answer::Answer;
 use crate::directory::Loaded;
@@ -120,20 +120,9 @@ impl Unread {
 }
 
 const fn reason_of(error: &MalformedToken) -> Reason {
-    match error {
-        MalformedToken::Critical => Reason::CriticalHeader,
-        MalformedToken::AlgorithmNone
-        | MalformedToken::AlgorithmHmac
-        | MalformedToken::AlgorithmUnsupported
-        | MalformedToken::AlgorithmMissing => Reason::AlgorithmRefused,
-        MalformedToken::TooLarge { .. }
-        | MalformedToken::Segments { .. }
-        | MalformedToken::EmptySegment(_)
-        | MalformedToken::NotBase64Url(_)
-        | MalformedToken::Padded(_)
-        | MalformedToken::SpareBits(_)
-        | MalformedToken::Json { .. }
-        | MalformedToken::HeaderMember(_)
-        | MalformedToken::UnencodedPayload => Reason::TokenMalformed,
+    match error.deviation() {
+        Deviation::Critical => Reason::CriticalHeader,
+        Deviation::Algorithm => Reason::AlgorithmRefused,
+        Deviation::Form => Reason::TokenMalformed,
     }
 }

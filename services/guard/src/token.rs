@@ -13,7 +13,7 @@ use curfew_core::ids::{GrantId, SessionId, TokenId};
 use curfew_core::place::Partition;
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::session::KeyBinding;
-use curfew_jose::{Jws, Limits, MalformedToken};
+use curfew_jose::{Deviation, Jws, Limits};
 use serde_json::{Map, Value};
 
 use crate::config::{Foreign, Issuer};
@@ -91,21 +91,10 @@ pub(crate) fn decode(token: &str) -> Result<Jws, Refusal> {
         return Err(refusal(Reason::TokenIsRefreshToken));
     }
     Jws::parse(token, Limits::DEFAULT).map_err(|malformed| {
-        let reason = match &malformed {
-            MalformedToken::Critical => Reason::CriticalHeader,
-            MalformedToken::AlgorithmNone
-            | MalformedToken::AlgorithmHmac
-            | MalformedToken::AlgorithmUnsupported => Reason::AlgorithmRefused,
-            MalformedToken::TooLarge { .. }
-            | MalformedToken::Segments { .. }
-            | MalformedToken::EmptySegment(_)
-            | MalformedToken::NotBase64Url(_)
-            | MalformedToken::Padded(_)
-            | MalformedToken::SpareBits(_)
-            | MalformedToken::Json { .. }
-            | MalformedToken::HeaderMember(_)
-            | MalformedToken::AlgorithmMissing
-            | MalformedToken::UnencodedPayload => Reason::TokenMalformed,
+        let reason = match malformed.deviation() {
+            Deviation::Critical => Reason::CriticalHeader,
+            Deviation::Algorithm => Reason::AlgorithmRefused,
+            Deviation::Form => Reason::TokenMalformed,
         };
         // jose names the deviation and never the content.
         refusal(reason).about(malformed.to_string())

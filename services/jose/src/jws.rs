@@ -110,6 +110,38 @@ pub enum MalformedToken {
     UnencodedPayload,
 }
 
+/// Which of the three kinds of deviation it is: a reader answers each in its own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Deviation {
+    /// A `crit` header: the token may be good, and not to be understood here.
+    Critical,
+    /// An algorithm that is not taken.
+    Algorithm,
+    /// Its form: no token at all.
+    Form,
+}
+
+impl MalformedToken {
+    /// Its kind.
+    #[must_use]
+    pub const fn deviation(&self) -> Deviation {
+        match self {
+            Self::Critical => Deviation::Critical,
+            Self::AlgorithmNone | Self::AlgorithmHmac | Self::AlgorithmUnsupported => Deviation::Algorithm,
+            Self::TooLarge { .. }
+            | Self::Segments { .. }
+            | Self::EmptySegment(_)
+            | Self::NotBase64Url(_)
+            | Self::Padded(_)
+            | Self::SpareBits(_)
+            | Self::Json { .. }
+            | Self::HeaderMember(_)
+            | Self::AlgorithmMissing
+            | Self::UnencodedPayload => Deviation::Form,
+        }
+    }
+}
+
 /// A token whose form is right. Its signature has not been looked at.
 #[derive(Clone)]
 pub struct Jws {

@@ -37,7 +37,7 @@ mod verifying_key;
 pub use algorithm::{Algorithm, SignatureAlgorithm, UnknownAlgorithm};
 pub use json::{JsonError, JsonFault};
 pub use jwk::{NoThumbprint, serialize_key_set, thumbprint};
-pub use jws::{Jws, Limits, MalformedToken, Part};
+pub use jws::{Deviation, Jws, Limits, MalformedToken, Part};
 pub use key_set::{KeySet, KeySetRefused, Skipped};
 pub use numeric_date::{NotANumericDate, numeric_date};
 pub use provider::KeyRejected;

@@ -5,7 +5,7 @@
 use curfew_core::refresh_token::{PREFIX, TEXT_LEN};
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::time::{LEEWAY_MS, Millis};
-use curfew_jose::{Jws, Limits, MalformedToken, numeric_date};
+use curfew_jose::{Deviation, Jws, Limits, MalformedToken, numeric_date};
 use serde_json::{Map, Value};
 
 /// Claims that providers put into ID tokens (OIDC Core sections 2 and 3.3.2.11).
@@ -235,21 +235,10 @@ fn kind_of(jws: &Jws) -> Kind {
 }
 
 fn unreadable(malformed: &MalformedToken) -> Refusal {
-    let reason = match malformed {
-        MalformedToken::Critical => Reason::CriticalHeader,
-        MalformedToken::AlgorithmNone
-        | MalformedToken::AlgorithmHmac
-        | MalformedToken::AlgorithmUnsupported => Reason::AlgorithmRefused,
-        MalformedToken::TooLarge { .. }
-        | MalformedToken::Segments { .. }
-        | MalformedToken::EmptySegment(_)
-        | MalformedToken::NotBase64Url(_)
-        | MalformedToken::Padded(_)
-        | MalformedToken::SpareBits(_)
-        | MalformedToken::Json { .. }
-        | MalformedToken::HeaderMember(_)
-        | MalformedToken::AlgorithmMissing
-        | MalformedToken::UnencodedPayload => Reason::TokenMalformed,
+    let reason = match malformed.deviation() {
+        Deviation::Critical => Reason::CriticalHeader,
+        Deviation::Algorithm => Reason::AlgorithmRefused,
+        Deviation::Form => Reason::TokenMalformed,
     };
     // RFC 7516: an encrypted token can be read by whoever it is for, and by nobody else.
     let what = if matches!(malformed, MalformedToken::Segments { found: 5 }) {

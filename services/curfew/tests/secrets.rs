@@ -26,7 +26,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
-use process::{Backend, Bearer, Server, TENANT, curfew_as, request_id, seeded};
+use process::{Backend, Bearer, Server, TENANT, apply, curfew_as, request_id, secret_in, seeded};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
@@ -142,23 +142,8 @@ async fn nothing_that_a_node_says_holds_a_secret_or_a_whole_token() {
     let seeds = dir.path().join("more.toml");
     let more = "[[tenant]]\nname = \"acme\"\n[[tenant.client]]\nid = \"shop\"\nauth = \"secret\"\n";
     std::fs::write(&seeds, more).unwrap();
-    let applied = curfew_as(
-        &admin,
-        &[
-            "apply",
-            seeds.to_str().unwrap(),
-            "--data",
-            data.to_str().unwrap(),
-            "--json",
-        ],
-    );
-    assert_eq!(applied.code, 0, "{}", applied.stderr);
-    let shop = applied
-        .stdout
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-        .find_map(|line| line["secret"].as_str().map(str::to_owned))
-        .unwrap();
+    let applied = apply(&admin, &seeds, &data);
+    let shop = secret_in(&applied, "tenants/acme/clients/shop");
     scan.secret("the client's secret", &shop);
 
     // Everything as it should be.

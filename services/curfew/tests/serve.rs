@@ -16,7 +16,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use process::{Backend, Server, curfew, curfew_as, seeded};
+use process::{Backend, Server, apply, curfew, seeded};
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -94,26 +94,14 @@ fn applying_a_file_twice_creates_once_and_a_mistake_in_it_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let (admin, _) = seeded(dir.path());
     let (file, data) = (dir.path().join("seeds.toml"), dir.path().join("data"));
-    let again = curfew_as(
-        &admin,
-        &[
-            "apply",
-            file.to_str().unwrap(),
-            "--data",
-            data.to_str().unwrap(),
-            "--json",
-        ],
-    );
+    let again = apply(&admin, &file, &data);
     assert!(
         again.stdout.lines().all(|line| line.contains("\"exists\"")),
         "{}",
         again.stdout
     );
     std::fs::write(&file, "[[tenant]]\nname = \"acme\"\nnmae = 1\n").unwrap();
-    let wrong = curfew_as(
-        &admin,
-        &["apply", file.to_str().unwrap(), "--data", data.to_str().unwrap()],
-    );
+    let wrong = apply(&admin, &file, &data);
     assert_ne!(wrong.code, 0);
     assert!(
         wrong.stderr.contains("nmae") && wrong.stderr.contains("line 3"),
@@ -171,9 +159,16 @@ fn a_directory_that_cannot_be_written_is_named_with_what_mends_it() {
     let data = dir.path().join("data");
     std::fs::create_dir(&data).unwrap();
     set(&data, 0o555);
+    let open = dir.path().join("open");
+    std::fs::create_dir(&open).unwrap();
+    set(&open, 0o777);
+    let file = open.join("curfew.redb");
+    std::fs::write(&file, "").unwrap();
+    set(&file, 0o000);
     for (data, named) in [
         (data.clone(), data.join("lock")),
         (data.join("deeper"), data.join("deeper")),
+        (open, file),
     ] {
         let (code, told) = serve_as_a_user(&binary, &data);
         assert_eq!(code, Some(1), "{told}");

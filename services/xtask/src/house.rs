@@ -172,7 +172,7 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>, Failed> {
         .collect()
 }
 
-fn read(path: &Path) -> Result<String, Failed> {
+pub(crate) fn read(path: &Path) -> Result<String, Failed> {
     fs::read_to_string(path).map_err(|source| Failed::Read {
         path: path.to_owned(),
         source,

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::error::Failed;
+use crate::house::read;
 use crate::workspace::Workspace;
 
 /// The page.
@@ -104,13 +105,6 @@ fn tests_in(source: &str) -> impl Iterator<Item = &str> {
 fn is_sentence(name: &str) -> bool {
     let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     name.contains('_') && name.chars().all(is_word)
-}
-
-fn read(path: &Path) -> Result<String, Failed> {
-    fs::read_to_string(path).map_err(|source| Failed::Read {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 #[cfg(test)]

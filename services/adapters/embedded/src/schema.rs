@@ -63,7 +63,9 @@ pub(crate) struct Meta {
 pub(crate) fn read_or_make(database: &Database, options: &Options, file: &str) -> Result<Meta, OpenError> {
     let wrong = |fault: Fault| fault.of_file(file);
     let transaction = database.begin_write().map_err(|error| wrong(error.into()))?;
-    let format = format_of(&transaction).map_err(wrong)?;
+    // Before any other table, whose types another version may have changed.
+    let format = transaction.open_table(META).map_err(Fault::from);
+    let format = format.and_then(|meta| format_of(&meta)).map_err(wrong)?;
     if let Some(present) = format.filter(|present| *present != FORMAT) {
         return Err(OpenError::Format {
             file: file.to_owned(),
@@ -71,7 +73,8 @@ pub(crate) fn read_or_make(database: &Database, options: &Options, file: &str) -
             ours: FORMAT,
         });
     }
-    let (meta, is_changed) = prepare(&transaction, options).map_err(wrong)?;
+    let is_new = format.is_none();
+    let (meta, is_changed) = prepare(&transaction, options, is_new).map_err(wrong)?;
     match options.partitions {
         Some(asked) if asked != meta.identity.partitions => {
             return Err(OpenError::Partitions {
@@ -89,10 +92,9 @@ pub(crate) fn read_or_make(database: &Database, options: &Options, file: &str) -
     Ok(meta)
 }
 
-/// `None`: the file is new. Read before any other table, whose types another version may have changed.
-fn format_of(transaction: &WriteTransaction) -> Result<Option<u8>, Fault> {
-    let meta = transaction.open_table(META)?;
-    match get(&meta, "format")?.as_deref() {
+/// `None`: the file is new.
+fn format_of(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<Option<u8>, Fault> {
+    match get(meta, "format")?.as_deref() {
         None => Ok(None),
         Some([format]) => Ok(Some(*format)),
         Some(_) => Err(Fault::new("`format` of the file is not one byte")),
@@ -100,9 +102,8 @@ fn format_of(transaction: &WriteTransaction) -> Result<Option<u8>, Fault> {
 }
 
 /// What the file says of itself, and whether that was changed just now.
-fn prepare(transaction: &WriteTransaction, options: &Options) -> Result<(Meta, bool), Fault> {
+fn prepare(transaction: &WriteTransaction, options: &Options, is_new: bool) -> Result<(Meta, bool), Fault> {
     let mut tables = Tables::open(transaction)?;
-    let is_new = get(&tables.meta, "format")?.is_none();
     if is_new {
         make(&mut tables, options)?;
     }
@@ -151,6 +152,9 @@ fn fixed<const K: usize>(
 }
 
 fn read_meta(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<Meta, Fault> {
+    if format_of(meta)? != Some(FORMAT) {
+        return Err(Fault::new("the file is of another version"));
+    }
     let m = u16::from_be_bytes(fixed(meta, "partitions")?);
     let identity = LogIdentity::new(fixed(meta, "log_id")?, m);
     Ok(Meta {

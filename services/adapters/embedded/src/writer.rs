@@ -10,7 +10,7 @@ use std::time::Duration;
 use curfew_core::place::{Incarnation, LogPartition, Position};
 use curfew_core::time::{Millis, Now};
 use curfew_ports::store::CommitOutcome;
-use redb::{Builder, Database, Durability};
+use redb::{Builder, Database, Durability, StorageBackend};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -108,8 +108,13 @@ impl Writer {
         options: Options,
         queue: mpsc::Receiver<Request>,
     ) -> Result<(Arc<Shared>, Self), OpenError> {
-        let database = open_database(&*disk, &options).map_err(|fault| fault.of_file(&disk.name()))?;
-        let meta = schema::read_or_make(&database, &options, &disk.name())?;
+        let file = disk.name();
+        let backend = disk.open().map_err(|source| OpenError::Io {
+            path: file.clone().into(),
+            source,
+        })?;
+        let database = database_on(backend, &options).map_err(|fault| fault.of_file(&file))?;
+        let meta = schema::read_or_make(&database, &options, &file)?;
         let shared = Arc::new(Shared::new(database, meta, options.clock.clone()));
         let opened_at = options.clock.now();
         let writer = Self {
@@ -272,7 +277,8 @@ impl Writer {
 
     fn reopen(&mut self) -> Result<(), Fault> {
         self.shared.close();
-        let opened = open_database(&*self.disk, &self.options).and_then(|database| {
+        let opened = self.disk.open().map_err(Fault::from).and_then(|backend| {
+            let database = database_on(backend, &self.options)?;
             let meta = schema::read_again(&database)?;
             Ok((database, meta))
         });
@@ -295,9 +301,8 @@ impl Writer {
     }
 }
 
-fn open_database(disk: &dyn Disk, options: &Options) -> Result<Database, Fault> {
-    let backend = Opened(disk.open()?);
+fn database_on(backend: Box<dyn StorageBackend>, options: &Options) -> Result<Database, Fault> {
     Ok(Builder::new()
         .set_cache_size(options.cache_bytes)
-        .create_with_backend(backend)?)
+        .create_with_backend(Opened(backend))?)
 }

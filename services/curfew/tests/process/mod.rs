@@ -299,22 +299,23 @@ pub fn seeded(dir: &Path) -> (String, String) {
     assert_eq!(made.code, 0, "{}", made.stderr);
     let made: serde_json::Value = serde_json::from_str(made.stdout.trim()).unwrap();
     let admin = made["secret"].as_str().unwrap().to_owned();
-    let applied = curfew_as(
-        &admin,
-        &[
-            "apply",
-            file.to_str().unwrap(),
-            "--data",
-            data.to_str().unwrap(),
-            "--json",
-        ],
-    );
+    let applied = apply(&admin, &file, &data);
+    (admin, secret_in(&applied, "callers/backend"))
+}
+
+/// Applies a file, as this administrator, to a data directory.
+pub fn apply(admin: &str, file: &Path, data: &Path) -> Output {
+    let (file, data) = (file.to_str().unwrap(), data.to_str().unwrap());
+    curfew_as(admin, &["apply", file, "--data", data, "--json"])
+}
+
+/// The secret that was made with a record when it was applied.
+pub fn secret_in(applied: &Output, name: &str) -> String {
     assert_eq!(applied.code, 0, "{}", applied.stderr);
-    let backend = applied
+    let mut lines = applied
         .stdout
         .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-        .find(|line| line["name"] == "callers/backend")
-        .unwrap();
-    (admin, backend["secret"].as_str().unwrap().to_owned())
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let made = lines.find(|line| line["name"] == name).unwrap();
+    made["secret"].as_str().unwrap().to_owned()
 }

@@ -13,8 +13,20 @@ pub(crate) enum Failed {
     Command { command: String, status: String },
     #[error("cannot read `{}`: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
+    #[error("cannot write `{}`: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("{}", told(.0))]
+    Server(#[from] curfew_servers::Error),
     #[error("cannot understand `{}`: {what}", path.display())]
     Malformed { path: PathBuf, what: String },
     #[error("{0}")]
     Said(String),
+}
+
+/// With its cause: this is all that the person sees.
+fn told(error: &curfew_servers::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }

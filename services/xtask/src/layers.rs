@@ -88,8 +88,10 @@ const TABLE: &[(&str, MayUse)] = &[
         ]),
     ),
     ("services/curfew", MayUse::AllButTesting),
+    // It starts the servers of others, and knows nothing of ours.
+    ("services/testing/servers", MayUse::Only(&[])),
     ("services/testing", MayUse::Anything),
-    ("services/xtask", MayUse::Only(&[])),
+    ("services/xtask", MayUse::Only(&["curfew-servers"])),
     // What a resource server sees, and a bare engine and a bare signature to be compared with.
     (
         "load-tests",
@@ -105,9 +107,9 @@ const TABLE: &[(&str, MayUse)] = &[
     ),
 ];
 
-/// What development dependencies may add anywhere: the testkit, the fakes with their contract suites,
+/// What development dependencies may add anywhere: the testkit, real servers, the fakes with their contract suites,
 /// and the vault, since a fake vault would have to seal and sign as the real one does.
-const FOR_TESTS: &[&str] = &["curfew-testkit", "curfew-ports", "curfew-keys"];
+const FOR_TESTS: &[&str] = &["curfew-testkit", "curfew-servers", "curfew-ports", "curfew-keys"];
 
 /// What a crate must not see, however many crates lie between.
 const NEVER: &[(&str, &[&str])] = &[

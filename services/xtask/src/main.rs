@@ -1,10 +1,11 @@
-//! The project's own commands: test, bench, deny, layers. `cargo xtask help` names them.
+//! The project's own commands: test, bench, deps, deny, layers. `cargo xtask help` names them.
 //!
 //! **Invariant:** a command that could not judge says so and fails; silence never passes for success.
 
 mod bench;
 mod buf;
 mod deny;
+mod deps;
 mod error;
 mod house;
 mod layers;
@@ -50,6 +51,8 @@ enum Command {
         #[arg(long, conflicts_with = "no_run")]
         quick: bool,
     },
+    /// A real Redis and a real Kafka on this machine.
+    Deps(deps::Deps),
     /// Judges what is compiled in: bans, licences, sources, and advisories where their database can be had.
     Deny,
     /// Judges who depends on whom, the form of the files, and what documents name.
@@ -68,12 +71,13 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Failed> {
     let workspace = Workspace::load()?;
-    match arguments.command {
-        Command::Test { ci } => test::run(&workspace, ci),
+    match &arguments.command {
+        Command::Test { ci } => test::run(&workspace, *ci),
         Command::Bench {
             json, quick: true, ..
-        } => quick::run(&workspace, json),
-        Command::Bench { json, no_run, .. } => bench::run(&workspace, json, no_run),
+        } => quick::run(&workspace, *json),
+        Command::Bench { json, no_run, .. } => bench::run(&workspace, *json, *no_run),
+        Command::Deps(deps) => deps::run(&workspace, deps),
         Command::Deny => deny::judge(&workspace),
         Command::Layers => house::judge(&workspace),
     }

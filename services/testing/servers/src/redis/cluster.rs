@@ -1,0 +1,266 @@
+//! A Redis Cluster of six nodes: three masters with a replica each.
+//!
+//! **Invariant:** when `start` returns, every node says that the cluster is well, and every replica follows its master.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::config::Kind;
+use super::{Redis, RedisOptions, RedisTls, cli};
+use crate::clock::Deadline;
+use crate::error::Error;
+use crate::left::Left;
+use crate::ports::Lease;
+
+/// Three masters, the least that Redis accepts, and a replica for each.
+const NODES: usize = 6;
+/// Nodes hear of one another within a few seconds; the rest is for a machine that is busy.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How a cluster is started.
+#[derive(Clone, Default)]
+pub struct ClusterOptions {
+    /// More lines of every node: `requirepass …`, `masterauth …`, `cluster-node-timeout …`.
+    pub lines: Vec<String>,
+    /// As whom commands are sent: name and password.
+    pub user: Option<(String, String)>,
+    /// TLS everywhere.
+    pub tls: Option<RedisTls>,
+    /// As [`RedisOptions::stays_in`].
+    pub stays_in: Option<PathBuf>,
+}
+
+/// Passwords do not get into a log this way.
+impl fmt::Debug for ClusterOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterOptions")
+            .field("stays_in", &self.stays_in)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Six `redis-server` processes that are one store.
+#[derive(Debug)]
+pub struct RedisCluster {
+    nodes: Vec<Redis>,
+}
+
+impl RedisCluster {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// Redis is not installed, or something did not answer.
+    pub fn start() -> Result<Self, Error> {
+        Self::start_with(&ClusterOptions::default())
+    }
+
+    /// Starts it with more settings.
+    ///
+    /// # Errors
+    /// As [`RedisCluster::start`].
+    pub fn start_with(options: &ClusterOptions) -> Result<Self, Error> {
+        let mut nodes = Vec::new();
+        for index in 0..NODES {
+            let options = RedisOptions {
+                lines: options.lines.clone(),
+                user: options.user.clone(),
+                tls: options.tls.clone(),
+                stays_in: options
+                    .stays_in
+                    .as_ref()
+                    .map(|directory| directory.join(format!("redis-{index}"))),
+            };
+            nodes.push(Redis::start_as(
+                Kind::InCluster { bus: Lease::take()? },
+                &options,
+            )?);
+        }
+        let this = Self { nodes };
+        this.create()?;
+        this.wait_until_well()?;
+        Ok(this)
+    }
+
+    /// `redis://127.0.0.1:PORT` of each node.
+    #[must_use]
+    pub fn urls(&self) -> Vec<String> {
+        self.nodes.iter().map(Redis::url).collect()
+    }
+
+    /// The node of this index, 0 to 5.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn node(&self, index: usize) -> Result<&Redis, Error> {
+        self.nodes
+            .get(index)
+            .ok_or(Error::Options("there is no node of this index"))
+    }
+
+    /// The same, to be killed and started again.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn node_mut(&mut self, index: usize) -> Result<&mut Redis, Error> {
+        self.nodes
+            .get_mut(index)
+            .ok_or(Error::Options("there is no node of this index"))
+    }
+
+    /// Runs one command on whichever node has its key.
+    ///
+    /// # Errors
+    /// A node answered with an error, or none answered.
+    pub fn command(&self, arguments: &[&str]) -> Result<String, Error> {
+        let mut last = Error::Options("a cluster has nodes");
+        for node in &self.nodes {
+            match cli::run_following(&node.options, node.port(), arguments) {
+                Ok(said) => return Ok(said),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// The index of the master that has this key now.
+    ///
+    /// # Errors
+    /// No node answers, or none has it.
+    pub fn master_of(&self, key: &str) -> Result<usize, Error> {
+        let slot: u16 = self
+            .command(&["CLUSTER", "KEYSLOT", key])?
+            .parse()
+            .map_err(|_| Error::Options("a slot is a number"))?;
+        let nodes = self.command(&["CLUSTER", "NODES"])?;
+        let port = nodes.lines().find_map(|line| port_of_master_with(line, slot));
+        self.nodes
+            .iter()
+            .position(|node| Some(node.port()) == port)
+            .ok_or(Error::Options("no master has this slot"))
+    }
+
+    /// Waits until every living node says that the cluster is well and living replicas follow.
+    ///
+    /// # Errors
+    /// It took more than a minute.
+    pub fn wait_until_well(&self) -> Result<(), Error> {
+        self.wait("cluster_state:ok on every node", || self.is_well())
+    }
+
+    /// Waits until another node than this one has the key, and all living ones are well; its index.
+    ///
+    /// # Errors
+    /// It took more than a minute.
+    pub fn wait_for_master_other_than(&self, old: usize, key: &str) -> Result<usize, Error> {
+        self.wait("another master", || {
+            self.is_well() && self.master_of(key).is_ok_and(|master| master != old)
+        })?;
+        self.master_of(key)
+    }
+
+    /// Lets all nodes run on; who they are. They must have been started with [`ClusterOptions::stays_in`].
+    #[must_use]
+    pub fn leave(self) -> Vec<Left> {
+        self.nodes.into_iter().map(Redis::leave).collect()
+    }
+
+    fn create(&self) -> Result<(), Error> {
+        let first = self.node(0)?;
+        let addresses: Vec<_> = self
+            .nodes
+            .iter()
+            .map(|node| format!("127.0.0.1:{}", node.port()))
+            .collect();
+        let mut arguments = vec!["--cluster", "create"];
+        arguments.extend(addresses.iter().map(String::as_str));
+        arguments.extend(["--cluster-replicas", "1", "--cluster-yes"]);
+        cli::run(&first.options, first.port(), &arguments).map(drop)
+    }
+
+    fn wait(&self, what: &str, done: impl Fn() -> bool) -> Result<(), Error> {
+        let deadline = Deadline::after(LIMIT);
+        while !done() {
+            if !deadline.pause() {
+                return Err(Error::Silent {
+                    server: "Redis Cluster".to_owned(),
+                    waited_s: LIMIT.as_secs(),
+                    what: what.to_owned(),
+                    last_lines: self.nodes.first().map(Redis::last_lines).unwrap_or_default(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn is_well(&self) -> bool {
+        let mut living = 0_usize;
+        for node in &self.nodes {
+            let Ok(info) = node.command(&["CLUSTER", "INFO"]) else {
+                continue;
+            };
+            let Ok(replication) = node.command(&["INFO", "replication"]) else {
+                continue;
+            };
+            living = living.saturating_add(1);
+            let follows =
+                replication.contains("role:master") || replication.contains("master_link_status:up");
+            if !(info.contains("cluster_state:ok") && follows) {
+                return false;
+            }
+        }
+        living >= NODES / 2
+    }
+}
+
+/// `ID 127.0.0.1:PORT@BUS,HOST master - 0 0 1 connected 0-5460 5462`.
+fn port_of_master_with(line: &str, slot: u16) -> Option<u16> {
+    let words: Vec<_> = line.split_whitespace().collect();
+    let is_living_master = words
+        .get(2)?
+        .split(',')
+        .all(|flag| matches!(flag, "master" | "myself"));
+    let has_slot = words.iter().skip(8).any(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let range = first.parse::<u16>().ok().zip(last.parse::<u16>().ok());
+        range.is_some_and(|(first, last)| (first..=last).contains(&slot))
+    });
+    if !(is_living_master && has_slot) {
+        return None;
+    }
+    words
+        .get(1)?
+        .split(['@', ','])
+        .next()?
+        .rsplit(':')
+        .next()?
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_master_of_a_slot_is_read_from_the_nodes() {
+        let line = "07c3 127.0.0.1:30004@31004,h myself,master - 0 1426238317239 4 connected 0-5460 7000";
+        for (slot, port) in [
+            (0, Some(30_004)),
+            (5_460, Some(30_004)),
+            (5_461, None),
+            (7_000, Some(30_004)),
+        ] {
+            assert_eq!(port_of_master_with(line, slot), port);
+        }
+        assert_eq!(
+            port_of_master_with(&line.replace("myself,master", "master,fail"), 0),
+            None
+        );
+        assert_eq!(
+            port_of_master_with(&line.replace("myself,master", "slave"), 0),
+            None
+        );
+        assert_eq!(port_of_master_with("", 0), None);
+    }
+}

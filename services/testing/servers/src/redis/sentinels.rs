@@ -1,0 +1,255 @@
+//! Three Redis, one of them the master, under the eyes of three Sentinels.
+//!
+//! **Invariant:** when `start` returns, every Sentinel knows the master, both replicas and both other Sentinels:
+//! a failover would succeed.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::config::Kind;
+use super::{Redis, RedisOptions, RedisTls};
+use crate::clock::Deadline;
+use crate::error::Error;
+use crate::left::Left;
+
+/// The name by which Sentinels know the master.
+const NAME: &str = "curfew";
+/// Two of three must agree that the master is gone.
+const QUORUM: usize = 2;
+/// They find one another by messages that are sent every two seconds; the rest is for a machine that is busy.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How they are started.
+#[derive(Clone, Default)]
+pub struct SentinelOptions {
+    /// More lines of every Redis: `requirepass …`, `masterauth …`.
+    pub lines: Vec<String>,
+    /// More lines of every Sentinel: `requirepass …`, `sentinel auth-pass curfew …`.
+    pub sentinel_lines: Vec<String>,
+    /// As whom commands are sent to a Redis: name and password.
+    pub user: Option<(String, String)>,
+    /// As whom commands are sent to a Sentinel.
+    pub sentinel_user: Option<(String, String)>,
+    /// TLS everywhere.
+    pub tls: Option<RedisTls>,
+    /// As [`RedisOptions::stays_in`].
+    pub stays_in: Option<PathBuf>,
+}
+
+/// Passwords do not get into a log this way.
+impl fmt::Debug for SentinelOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SentinelOptions")
+            .field("stays_in", &self.stays_in)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One master, two replicas, three Sentinels.
+#[derive(Debug)]
+pub struct Sentinels {
+    // Before those that they watch, so that none of their deaths is a failover.
+    sentinels: Vec<Redis>,
+    redis: Vec<Redis>,
+}
+
+impl Sentinels {
+    /// Starts them; the Redis of index 0 is the master.
+    ///
+    /// # Errors
+    /// Redis is not installed, or something did not answer.
+    pub fn start() -> Result<Self, Error> {
+        Self::start_with(&SentinelOptions::default())
+    }
+
+    /// Starts them with more settings.
+    ///
+    /// # Errors
+    /// As [`Sentinels::start`].
+    pub fn start_with(options: &SentinelOptions) -> Result<Self, Error> {
+        let place = |name: String| options.stays_in.as_ref().map(|directory| directory.join(name));
+        let mut redis: Vec<Redis> = Vec::new();
+        for index in 0..3 {
+            let mut lines = options.lines.clone();
+            if let Some(master) = redis.first() {
+                lines.push(format!("replicaof 127.0.0.1 {}", master.port()));
+            }
+            let options = RedisOptions {
+                lines,
+                user: options.user.clone(),
+                tls: options.tls.clone(),
+                stays_in: place(format!("redis-{index}")),
+            };
+            redis.push(Redis::start_as(Kind::Alone, &options)?);
+        }
+        let mut this = Self {
+            sentinels: Vec::new(),
+            redis,
+        };
+        // Sentinels ask a master for its replicas every ten seconds, so it had better have them when first asked.
+        for replica in 1..3 {
+            this.wait_for_replica(replica)?;
+        }
+        let master = this.redis(0)?.port();
+        for index in 0..3 {
+            let mut lines = vec![
+                format!("sentinel monitor {NAME} 127.0.0.1 {master} {QUORUM}"),
+                // Half a minute in production.
+                format!("sentinel down-after-milliseconds {NAME} 1000"),
+                format!("sentinel failover-timeout {NAME} 10000"),
+            ];
+            lines.extend(options.sentinel_lines.iter().cloned());
+            let options = RedisOptions {
+                lines,
+                user: options.sentinel_user.clone(),
+                tls: options.tls.clone(),
+                stays_in: place(format!("sentinel-{index}")),
+            };
+            this.sentinels.push(Redis::start_as(Kind::Sentinel, &options)?);
+        }
+        this.wait_for_agreement()?;
+        Ok(this)
+    }
+
+    /// The name by which the master is asked for.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        NAME
+    }
+
+    /// `redis://127.0.0.1:PORT` of each Sentinel.
+    #[must_use]
+    pub fn urls(&self) -> Vec<String> {
+        self.sentinels.iter().map(Redis::url).collect()
+    }
+
+    /// The Redis of this index, 0 to 2: it may be master or replica by now.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn redis(&self, index: usize) -> Result<&Redis, Error> {
+        self.redis
+            .get(index)
+            .ok_or(Error::Options("there is no Redis of this index"))
+    }
+
+    /// The same, to be killed and started again.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn redis_mut(&mut self, index: usize) -> Result<&mut Redis, Error> {
+        self.redis
+            .get_mut(index)
+            .ok_or(Error::Options("there is no Redis of this index"))
+    }
+
+    /// The Sentinel of this index, 0 to 2.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn sentinel(&self, index: usize) -> Result<&Redis, Error> {
+        self.sentinels
+            .get(index)
+            .ok_or(Error::Options("there is no Sentinel of this index"))
+    }
+
+    /// The same, to be killed and started again.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn sentinel_mut(&mut self, index: usize) -> Result<&mut Redis, Error> {
+        self.sentinels
+            .get_mut(index)
+            .ok_or(Error::Options("there is no Sentinel of this index"))
+    }
+
+    /// The index of the Redis that the Sentinels call master; they may still be at odds with it.
+    ///
+    /// # Errors
+    /// No Sentinel answers.
+    pub fn master(&self) -> Result<usize, Error> {
+        let mut last = Error::Options("no Sentinel knows the master");
+        for sentinel in &self.sentinels {
+            match sentinel.command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]) {
+                Ok(said) => {
+                    let port = said.lines().nth(1).and_then(|port| port.parse::<u16>().ok());
+                    let index = self.redis.iter().position(|redis| Some(redis.port()) == port);
+                    if let Some(index) = index {
+                        return Ok(index);
+                    }
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Waits until the Sentinels have another master than this one, and it says so itself; its index.
+    ///
+    /// # Errors
+    /// It took more than a minute.
+    pub fn wait_for_master_other_than(&self, old: usize) -> Result<usize, Error> {
+        let mut found = None;
+        wait("another master", || {
+            let Ok(master) = self.master() else {
+                return Ok(false);
+            };
+            let role = self.redis(master)?.command(&["ROLE"]).unwrap_or_default();
+            if master != old && role.starts_with("master") {
+                found = Some(master);
+            }
+            Ok(found.is_some())
+        })?;
+        found.ok_or(Error::Options("no Sentinel knows the master"))
+    }
+
+    /// Waits until this one follows a master and has all of it: it was started again, or put back.
+    ///
+    /// # Errors
+    /// It took more than a minute.
+    pub fn wait_for_replica(&self, index: usize) -> Result<(), Error> {
+        wait("a replica that follows", || {
+            let said = self.redis(index)?.command(&["INFO", "replication"])?;
+            Ok(said.contains("role:slave") && said.contains("master_link_status:up"))
+        })
+    }
+
+    /// Lets all of them run on; who they are. They must have been started with [`SentinelOptions::stays_in`].
+    #[must_use]
+    pub fn leave(self) -> Vec<Left> {
+        self.sentinels
+            .into_iter()
+            .chain(self.redis)
+            .map(Redis::leave)
+            .collect()
+    }
+
+    fn wait_for_agreement(&self) -> Result<(), Error> {
+        wait("Sentinels that know one another", || {
+            for sentinel in &self.sentinels {
+                let said = sentinel.command(&["SENTINEL", "MASTER", NAME])?;
+                let has = |name: &str, value: &str| said.contains(&format!("{name}\n{value}\n"));
+                if !(has("num-slaves", "2") && has("num-other-sentinels", "2") && has("flags", "master")) {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })
+    }
+}
+
+fn wait(what: &str, mut done: impl FnMut() -> Result<bool, Error>) -> Result<(), Error> {
+    let deadline = Deadline::after(LIMIT);
+    while !done()? {
+        if !deadline.pause() {
+            return Err(Error::Silent {
+                server: "Sentinel".to_owned(),
+                waited_s: LIMIT.as_secs(),
+                what: what.to_owned(),
+                last_lines: String::new(),
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! Three real Sentinels over three real Redis.
+
+use curfew_servers::Sentinels;
+
+#[test]
+fn a_killed_master_is_replaced_and_follows_when_it_comes_back() {
+    let mut sentinels = Sentinels::start().unwrap();
+    assert_eq!(sentinels.urls().len(), 3);
+    let old = sentinels.master().unwrap();
+    assert_eq!(old, 0);
+    let master = sentinels.redis_mut(old).unwrap();
+    master.command(&["SET", "a", "1"]).unwrap();
+    master.wait_for_replicas(2).unwrap();
+    master.kill();
+    let new = sentinels.wait_for_master_other_than(old).unwrap();
+    assert_ne!(new, old);
+    let master = sentinels.redis(new).unwrap();
+    assert_eq!(master.command(&["GET", "a"]).unwrap(), "1");
+    assert_eq!(master.command(&["SET", "a", "2"]).unwrap(), "OK");
+
+    sentinels.redis_mut(old).unwrap().restart().unwrap();
+    sentinels.wait_for_replica(old).unwrap();
+    let back = sentinels.redis(old).unwrap();
+    assert_eq!(back.command(&["GET", "a"]).unwrap(), "2");
+    assert!(
+        back.command(&["SET", "a", "3"])
+            .unwrap_err()
+            .to_string()
+            .contains("READONLY")
+    );
+}

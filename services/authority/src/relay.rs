@@ -3,16 +3,19 @@
 //! **Invariant 9:** an entry is deleted only after the log has it in every partition that it goes to,
 //! under the fence, by its record's id.
 
-use curfew_core::place::{LogPartition, Partition, Version};
+use curfew_core::place::{LogPartition, PARTITIONS, Partition, Version};
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::stored::{Key, Listed, OutboxEntry, Record, Write};
 use curfew_ports::store::{Commit, CommitOutcome};
+use tokio::task::JoinSet;
 
 use crate::answer::{Answer, store_unavailable};
 use crate::node::Authority;
 
 /// Younger entries are their handler's business, ms.
 const LEAVE_ALONE_MS: i64 = 5_000;
+/// Outboxes that are looked at together: each costs a round trip, and users' calls come first.
+const AT_ONCE: usize = 8;
 /// Entries of one page.
 const PAGE: usize = 100;
 /// Entries of one round that the log did not take; beyond, the round ends: the log is away, and each
@@ -20,6 +23,35 @@ const PAGE: usize = 100;
 const FAILURES_MAX: usize = 8;
 
 impl Authority {
+    /// One round over all outboxes; returns how many entries went. It begins anywhere, so that relays that were
+    /// started together do not meet at each entry.
+    ///
+    /// Where the store is away, the round ends with the first partition that cannot be read.
+    pub async fn relay_all(&self) -> Answer<usize> {
+        let [high, low] = self.chance().draw::<2>();
+        let first = usize::from(u16::from_be_bytes([high, low])) % usize::from(PARTITIONS);
+        let before = Partition::all().take(first);
+        let mut partitions = Partition::all().skip(first).chain(before);
+        let mut rounds = JoinSet::new();
+        let mut relayed = 0;
+        loop {
+            while rounds.len() < AT_ONCE
+                && let Some(partition) = partitions.next()
+            {
+                let authority = self.clone();
+                rounds.spawn(async move { authority.relay(partition).await });
+            }
+            match rounds.join_next().await {
+                None => return Ok(relayed),
+                Some(Ok(round)) => relayed += round?,
+                Some(Err(error)) => tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a round over an outbox ended without an answer"
+                ),
+            }
+        }
+    }
+
     /// One round over one partition's outbox; returns how many entries went.
     ///
     /// The embedded engine has no outbox: its commit *is* the append.

@@ -218,3 +218,28 @@ async fn many_entries_are_relayed_in_one_round_and_a_log_that_is_away_is_not_ask
             .all(|id| copies(&world, *id).iter().all(|copies| *copies >= 1))
     );
 }
+
+#[tokio::test]
+async fn one_round_brings_what_lies_in_every_outbox_and_the_next_one_finds_nothing() {
+    let world = World::with_outbox().await;
+    // What making the world left there.
+    world.clock.advance(6_000);
+    world.authority.relay_all().await.unwrap();
+    world.hear().await;
+    let mut partitions = std::collections::BTreeSet::new();
+    world.log.go_down();
+    for n in 0..5 {
+        let tokens = world.sign_in(&format!("subject-{n}"), "web").await;
+        partitions.insert(world.key_of(&tokens).partition());
+        world
+            .revoke(Target::Session(tokens.issued.refresh.sid))
+            .await
+            .unwrap();
+    }
+    assert!(partitions.len() > 1, "{partitions:?}");
+    world.clock.advance(6_000);
+    world.log.come_up();
+    assert_eq!(world.authority.relay_all().await.unwrap(), 5);
+    assert_eq!(world.revocations().len(), 5);
+    assert_eq!(world.authority.relay_all().await.unwrap(), 0);
+}

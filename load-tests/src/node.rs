@@ -83,10 +83,12 @@ pub(crate) fn seed(curfew: &Path, data: &Path) -> Result<Identity, Failure> {
     let admin = made.get("secret").and_then(serde_json::Value::as_str);
     let admin = admin.ok_or_else(|| {
         format!(
-            "{} has an administrator already; give a directory that is empty",
+            "{} has an administrator already; give a directory that is empty, or CURFEW_REDIS_PREFIX another name",
             data.display()
         )
     })?;
+    // A node whose state lies elsewhere makes no directory.
+    std::fs::create_dir_all(data)?;
     let file = data.join("load-seeds.toml");
     std::fs::write(&file, SEEDS)?;
     let applied = run(

@@ -36,6 +36,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Tell the whole story with real tokens over real sockets, in a temporary directory.
     Demo {
+        #[command(flatten)]
+        servers: config::Servers,
         /// Print one JSON object a line; the last is the summary.
         #[arg(long)]
         json: bool,
@@ -93,6 +95,11 @@ pub(crate) struct ServeArgs {
     /// The HTTP address: keys, metadata, health, error catalogue (`http.listen`).
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) http: Option<String>,
+    /// What this node does, with commas between: authority, hub, gateway, relay (`roles`).
+    #[arg(long, value_name = "ROLES")]
+    pub(crate) roles: Option<String>,
+    #[command(flatten)]
+    pub(crate) servers: config::Servers,
     /// The algorithm of new signing keys (`keys.signing_algorithm`).
     #[arg(long, value_name = "ALGORITHM")]
     pub(crate) signing_algorithm: Option<String>,
@@ -137,7 +144,7 @@ impl Cli {
     /// Whether errors are told as JSON.
     pub(crate) fn wants_json(&self) -> bool {
         match &self.command {
-            Command::Demo { json } | Command::Bootstrap { json, .. } => *json,
+            Command::Demo { json, .. } | Command::Bootstrap { json, .. } => *json,
             Command::Config(command) => command.wants_json(),
             Command::Doctor(args) => args.wants_json(),
             Command::Apply(args) => args.json,
@@ -205,7 +212,7 @@ pub(crate) fn parse() -> Cli {
 pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let done = |()| ExitCode::SUCCESS;
     match cli.command {
-        Command::Demo { json } => demo::run(json).await,
+        Command::Demo { servers, json } => demo::run(&servers, json).await,
         Command::Serve(args) => serve::run(args).await.map(done),
         Command::Bootstrap { node, json } => bootstrap::run(&node, json).await.map(done),
         Command::Config(command) => config::run(&command),

@@ -9,6 +9,7 @@
 mod layers;
 mod raw;
 mod settings;
+mod shared;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,9 @@ mod watched;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use curfew_keys::RootKey;
 
+pub(crate) use shared::Shared;
 pub(crate) use show::run;
 pub(crate) use valid::{Config, Listening, RootKeySource};
 
@@ -122,16 +125,70 @@ pub(crate) fn examine(args: &ConfigArgs) -> Result<(Vec<String>, Result<Config, 
     }
 }
 
-/// The defaults, in this directory, on free ports; nothing else is asked.
-pub(crate) fn plain(data: &std::path::Path) -> Result<Config, Failure> {
+/// The defaults, in this directory or on these servers, on free ports; nothing else is asked.
+///
+/// `mark`: what the names of all that is kept on the servers begin with, so that nothing else there is met.
+pub(crate) fn plain(
+    data: &std::path::Path,
+    servers: Option<&Servers>,
+    mark: &str,
+) -> Result<Config, Failure> {
     let args = ConfigArgs {
         data: Some(data.display().to_string()),
         ..ConfigArgs::default()
     };
     let free = Some("127.0.0.1:0");
-    let flags = [("", "grpc.listen", free), ("", "http.listen", free)];
-    let (layers, raw) = read(&args, &flags, std::iter::empty())?;
+    let mut flags = vec![("", "grpc.listen", free), ("", "http.listen", free)];
+    let mut environment = Vec::new();
+    let (prefix, root_key) = (format!("{mark}."), data.join("root.key"));
+    let root_key = root_key.display().to_string();
+    if let Some(servers) = servers {
+        flags.extend(servers.flags());
+        flags.extend([
+            ("", "redis.prefix", Some(mark)),
+            ("", "kafka.prefix", Some(prefix.as_str())),
+            ("", "keys.root_key_file", Some(root_key.as_str())),
+        ]);
+        // The one node that is started here makes the key that it shares with nobody.
+        RootKey::from_file_or_create(&data.join("root.key"))?;
+        environment.extend(environment_of_servers());
+    }
+    let (layers, raw) = read(&args, &flags, environment.into_iter())?;
     Ok(valid::judge(layers, raw)?)
+}
+
+/// What the environment says of passwords to the servers.
+fn environment_of_servers() -> impl Iterator<Item = (String, String)> {
+    environment().filter(|(name, _)| {
+        (name.starts_with("CURFEW_REDIS_") || name.starts_with("CURFEW_KAFKA_")) && name.ends_with("PASSWORD")
+    })
+}
+
+/// Servers that many nodes share.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Servers {
+    /// The Redis that keeps the state, `redis://host:port` (`redis.url`); together with `--kafka`. Its
+    /// password comes by CURFEW_REDIS_PASSWORD.
+    #[arg(long, value_name = "URL")]
+    pub(crate) redis: Option<String>,
+    /// The Kafka that keeps the log, `host:port` (`kafka.bootstrap`).
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) kafka: Option<String>,
+}
+
+impl Servers {
+    /// These servers, where any is named.
+    pub(crate) fn named(&self) -> Option<&Self> {
+        (self.redis.is_some() || self.kafka.is_some()).then_some(self)
+    }
+
+    /// As flags.
+    pub(crate) fn flags(&self) -> [(&str, &str, Option<&str>); 2] {
+        [
+            ("--redis", "redis.url", self.redis.as_deref()),
+            ("--kafka", "kafka.bootstrap", self.kafka.as_deref()),
+        ]
+    }
 }
 
 fn environment() -> impl Iterator<Item = (String, String)> {

@@ -14,14 +14,22 @@ mod world;
 use std::process::ExitCode;
 
 use crate::cli::Failure;
+use crate::config::{self, Config, Servers};
 use story::Story;
 use world::World;
 
 /// Tells the story; the exit code says whether every step went as it should.
-pub(crate) async fn run(json: bool) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(servers: &Servers, json: bool) -> Result<ExitCode, Failure> {
     let data = tempfile::tempdir()?;
-    let mut story = Story::new(json);
-    let told = tell(&mut story, data.path()).await;
+    // On servers that others use as well, the story has names of its own and meets nothing of theirs.
+    let mark = format!("demo-{}", crate::client::request_id());
+    let config = config::plain(data.path(), servers.named(), &mark)?;
+    let kinds = match config.shared {
+        Some(_) => ("redis", "kafka"),
+        None => ("embedded", "embedded"),
+    };
+    let mut story = Story::new(json, kinds);
+    let told = tell(&mut story, config).await;
     if let Err(error) = &told {
         story.broke(&**error);
     }
@@ -33,9 +41,9 @@ pub(crate) async fn run(json: bool) -> Result<ExitCode, Failure> {
     })
 }
 
-async fn tell(story: &mut Story, data: &std::path::Path) -> Result<(), Failure> {
+async fn tell(story: &mut Story, config: Config) -> Result<(), Failure> {
     story.begin("a node starts on an empty directory", 1);
-    let mut world = World::start(data).await?;
+    let mut world = World::start(config).await?;
     story.end(
         "node",
         &format!("gRPC {}, HTTP {}", world.node.grpc, world.node.http),

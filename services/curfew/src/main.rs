@@ -26,6 +26,7 @@ mod doctor;
 mod node;
 mod seeds;
 mod serve;
+mod state;
 
 use std::process::ExitCode;
 

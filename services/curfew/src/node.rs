@@ -1,4 +1,4 @@
-//! One node: the embedded engine, the key ring, the authority and what it does all day.
+//! One node: its state, the key ring, the authority and what it does all day.
 //!
 //! `bind` before `start`: addresses are known before anything runs, so port 0 works everywhere.
 
@@ -10,20 +10,23 @@ use std::time::Duration;
 use curfew_authority::{Authority, Parts};
 use curfew_clock::SystemClock;
 use curfew_core::time::Clock as _;
-use curfew_embedded::{Embedded, Options};
+use curfew_grpc::Serves;
 use curfew_keys::{SealingVault, SystemEntropy};
-use curfew_telemetry::{Gauge, GaugeUnit, Sources};
+use curfew_telemetry::Sources;
 use curfew_transport::{Listener, Protocol, Tls};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::cli::Failure;
 use crate::config::{Config, Listening};
+use crate::state::State;
 
 /// Where the running node listens, for the commands that talk to it.
 const ADDRESS: &str = "grpc.address";
 /// How often the directory's version is read.
 const POLL_EVERY: Duration = Duration::from_secs(1);
+/// How often the outboxes are looked at: it is the crash net under handlers, who append themselves.
+const RELAY_EVERY: Duration = Duration::from_secs(5);
 /// How often the ring is looked at.
 const ROTATE_EVERY: Duration = Duration::from_secs(60);
 /// How often certificates are looked at: whoever rotates them leaves the old one valid for much longer.
@@ -35,6 +38,10 @@ const DRAIN_SLACK: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) authority: Authority,
+    /// Where its state lies, for people.
+    pub(crate) state: String,
+    /// X of its guards, ms.
+    pub(crate) staleness_ms: i64,
     pub(crate) grpc: SocketAddr,
     pub(crate) is_grpc_secure: bool,
     pub(crate) http: SocketAddr,
@@ -45,7 +52,8 @@ pub(crate) struct Node {
     pub(crate) operator: SocketAddr,
     certificates: Vec<Arc<Tls>>,
     drain_max: Duration,
-    address: PathBuf,
+    /// Where commands on this machine find it, where it has a directory of its own.
+    address: Option<PathBuf>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -78,15 +86,11 @@ impl Node {
     pub(crate) async fn start(config: Config, accept_clock: bool) -> Result<Self, Failure> {
         let clock = Arc::new(SystemClock);
         let entropy = Arc::new(SystemEntropy);
-        let options = Options {
-            accept_clock,
-            ..Options::new(clock.clone(), entropy.clone())
-        };
-        let engine = Embedded::open(&config.data, options)?;
-        // The engine is ours: what is written there is of a node that is gone, and its port may be another's.
-        let address = config.data.join(ADDRESS);
-        if address.exists() {
-            std::fs::remove_file(&address)?;
+        let state = State::open(&config, accept_clock, clock.clone(), entropy.clone()).await?;
+        // The state is ours: what is written there is of a node that is gone, and its port may be another's.
+        let address = state.is_ours_alone.then(|| config.data.join(ADDRESS));
+        if let Some(address) = address.as_ref().filter(|address| address.exists()) {
+            std::fs::remove_file(address)?;
         }
         let root = config.root_key.key()?;
         let proof = root.proof();
@@ -120,15 +124,17 @@ impl Node {
             .unwrap_or_else(|| url(is_http_secure, http_address));
         let mut settings = curfew_authority::Config::embedded(&base_url, &format!("{grpc_address}"));
         settings.signing_algorithm = config.signing_algorithm.clone();
+        settings.staleness_ms = state.staleness_ms;
 
+        let is_ours_alone = state.is_ours_alone;
         let parts = Parts {
-            store: Arc::new(engine.clone()),
-            log: Arc::new(engine.clone()),
+            store: state.store,
+            log: state.log,
             vault,
             clock,
             entropy,
         };
-        let authority = Authority::new(parts, settings, engine.log_identity());
+        let authority = Authority::new(parts, settings, state.identity);
         let made = authority
             .bootstrap()
             .await
@@ -147,13 +153,27 @@ impl Node {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         all_day(&mut tasks, &authority, &stopped);
+        if config.roles.relay && !is_ours_alone {
+            relay_all_day(&mut tasks, &authority, &stopped);
+        }
         let mut edge = curfew_grpc::Settings::new(&format!("{base_url}/errors"));
         config.limits.apply(&mut edge);
         edge.transport = config.connections;
         edge.root_key_proof = Some(proof);
+        edge.serves = Serves {
+            authority: config.roles.authority,
+            hub: config.roles.hub,
+        };
         let edge = serve_grpc(&mut tasks, &authority, listeners, edge, stopped.clone());
-        let watched = watched(&authority, edge, &engine);
-        let mut face = curfew_oauth::router(authority.clone());
+        let watched = Sources {
+            authority: authority.clone(),
+            edge,
+            gauges: state.gauges,
+        };
+        let mut face = match config.roles.gateway {
+            true => curfew_oauth::router(authority.clone()),
+            false => curfew_oauth::health(authority.clone()),
+        };
         match metrics {
             Some(metrics) => {
                 let own = curfew_telemetry::router(watched);
@@ -167,9 +187,13 @@ impl Node {
         }
         serve_http(&mut tasks, face, http, config.connections, stopped.clone());
         reload_all_day(&mut tasks, &stopped, &certificates);
-        std::fs::write(&address, operator.to_string())?;
+        if let Some(address) = &address {
+            std::fs::write(address, operator.to_string())?;
+        }
         Ok(Self {
             authority,
+            state: state.told,
+            staleness_ms: state.staleness_ms,
             grpc: grpc_address,
             is_grpc_secure,
             http: http_address,
@@ -197,7 +221,9 @@ impl Node {
     /// Drains: streams are told where to resume, calls end, the engine closes.
     pub(crate) async fn stop(mut self) {
         // Best effort: the next start removes it as well.
-        drop(std::fs::remove_file(&self.address));
+        if let Some(address) = &self.address {
+            drop(std::fs::remove_file(address));
+        }
         self.stop.send_replace(true);
         let drained = tokio::time::timeout(self.drain_max, async {
             while self.tasks.join_next().await.is_some() {}
@@ -272,6 +298,20 @@ fn all_day(tasks: &mut JoinSet<()>, authority: &Authority, stopped: &watch::Rece
     });
 }
 
+fn relay_all_day(tasks: &mut JoinSet<()>, authority: &Authority, stopped: &watch::Receiver<bool>) {
+    let relay = authority.clone();
+    spawn(tasks, stopped, async move {
+        every(RELAY_EVERY, || async {
+            let relayed = relay.relay_all().await?;
+            if relayed > 0 {
+                tracing::info!(relayed, "entries of the outbox were brought to the log");
+            }
+            Ok(())
+        })
+        .await;
+    });
+}
+
 fn spawn(
     tasks: &mut JoinSet<()>,
     stopped: &watch::Receiver<bool>,
@@ -319,32 +359,6 @@ fn serve_grpc(
         }
     });
     metrics
-}
-
-/// What `/metrics` reads.
-fn watched(authority: &Authority, edge: curfew_grpc::Metrics, engine: &Embedded) -> Sources {
-    let (health, queued) = (engine.clone(), engine.clone());
-    let is_up = move || f64::from(u8::from(health.health() == curfew_embedded::Health::Ready));
-    let waiting = move || u32::try_from(queued.queue().0).map_or(f64::INFINITY, f64::from);
-    let gauges = vec![
-        Gauge::new(
-            "curfew_store_up",
-            "1 while the engine reads and writes",
-            GaugeUnit::Count,
-            is_up,
-        ),
-        Gauge::new(
-            "curfew_store_queue",
-            "Requests that wait for the engine's writer",
-            GaugeUnit::Count,
-            waiting,
-        ),
-    ];
-    Sources {
-        authority: authority.clone(),
-        edge,
-        gauges,
-    }
 }
 
 fn serve_http(

@@ -13,7 +13,11 @@ use crate::node::Node;
 use crate::seeds::Seeds;
 
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
+    let [redis, kafka] = args.servers.flags();
     let flags = [
+        redis,
+        kafka,
+        ("--roles", "roles", args.roles.as_deref()),
         ("--grpc", "grpc.listen", args.grpc.as_deref()),
         ("--http", "http.listen", args.http.as_deref()),
         (
@@ -81,7 +85,7 @@ fn tell(node: &Node, data: &Path) {
     if let Some(metrics) = node.metrics {
         println!("metrics    {metrics}/metrics");
     }
-    println!("data       {} (store and log: embedded, durable)", data.display());
+    println!("data       {}", node.state);
     println!(
         "key ring   signing {signing}; {} standby, {} verifying only, {} revoked; {} for refresh tokens",
         count(KeyUse::Sign, KeyState::Standby),

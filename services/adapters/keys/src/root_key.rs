@@ -102,21 +102,22 @@ impl RootKey {
     /// The file appears whole or not at all, and two processes that start at once get the same key.
     /// Its directory must exist. A file that group or others may touch is refused.
     pub fn from_file_or_create(path: &Path) -> Result<Self, RootKeyError> {
-        match File::open(path) {
-            Ok(file) => Self::read(path, file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        match Self::from_file(path) {
+            Err(RootKeyError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 Self::create(path)?;
-                let file = File::open(path).map_err(|source| RootKeyError::Read {
-                    path: path.into(),
-                    source,
-                })?;
-                Self::read(path, file)
+                Self::from_file(path)
             }
-            Err(source) => Err(RootKeyError::Read {
-                path: path.into(),
-                source,
-            }),
+            read => read,
         }
+    }
+
+    /// From a file that is there. One that group or others may touch is refused.
+    pub fn from_file(path: &Path) -> Result<Self, RootKeyError> {
+        let file = File::open(path).map_err(|source| RootKeyError::Read {
+            path: path.into(),
+            source,
+        })?;
+        Self::read(path, file)
     }
 
     /// A new key, kept nowhere: for demonstrations and tests.

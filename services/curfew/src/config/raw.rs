@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Raw {
     pub(crate) data: String,
     pub(crate) base_url: Option<String>,
+    pub(crate) roles: String,
     pub(crate) keys: Keys,
+    pub(crate) redis: Redis,
+    pub(crate) kafka: Kafka,
     pub(crate) grpc: Listen,
     pub(crate) http: Listen,
     pub(crate) connections: Connections,
@@ -24,6 +27,54 @@ pub(crate) struct Keys {
     pub(crate) signing_algorithm: String,
     pub(crate) root_key_file: Option<String>,
     pub(crate) root_key: Option<String>,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Redis {
+    pub(crate) url: Option<String>,
+    pub(crate) sentinels: Option<String>,
+    pub(crate) master: Option<String>,
+    pub(crate) cluster: Option<String>,
+    pub(crate) database: i64,
+    pub(crate) prefix: String,
+    pub(crate) user: Option<String>,
+    pub(crate) password_file: Option<String>,
+    pub(crate) password: Option<String>,
+    pub(crate) sentinel_user: Option<String>,
+    pub(crate) sentinel_password_file: Option<String>,
+    pub(crate) sentinel_password: Option<String>,
+    pub(crate) accept_unread: String,
+    pub(crate) connections: i64,
+    pub(crate) tls: ClientTls,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Kafka {
+    pub(crate) bootstrap: Option<String>,
+    pub(crate) topics: String,
+    pub(crate) topic: String,
+    pub(crate) prefix: String,
+    pub(crate) partitions: i64,
+    pub(crate) replication: i64,
+    pub(crate) retention_h: i64,
+    pub(crate) sasl: String,
+    pub(crate) user: Option<String>,
+    pub(crate) password_file: Option<String>,
+    pub(crate) password: Option<String>,
+    pub(crate) token_file: Option<String>,
+    pub(crate) tls: ClientTls,
+}
+
+/// TLS to servers of somebody else.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ClientTls {
+    pub(crate) enabled: bool,
+    pub(crate) ca_file: Option<String>,
+    pub(crate) cert_file: Option<String>,
+    pub(crate) key_file: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -105,7 +156,10 @@ impl Default for Raw {
         Self {
             data: "./curfew-data".to_owned(),
             base_url: None,
+            roles: "authority,hub,gateway,relay".to_owned(),
             keys: Keys::default(),
+            redis: Redis::default(),
+            kafka: Kafka::default(),
             grpc: listen("127.0.0.1:7400"),
             http: listen("127.0.0.1:7480"),
             connections: Connections::default(),
@@ -124,6 +178,62 @@ impl Default for Keys {
             root_key_file: None,
             root_key: None,
         }
+    }
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Self {
+            url: None,
+            sentinels: None,
+            master: None,
+            cluster: None,
+            database: 0,
+            prefix: "curfew".to_owned(),
+            user: None,
+            password_file: None,
+            password: None,
+            sentinel_user: None,
+            sentinel_password_file: None,
+            sentinel_password: None,
+            accept_unread: String::new(),
+            connections: 2,
+            tls: ClientTls::default(),
+        }
+    }
+}
+
+impl Default for Kafka {
+    fn default() -> Self {
+        Self {
+            bootstrap: None,
+            topics: "create".to_owned(),
+            topic: "curfew.revocations.v1".to_owned(),
+            prefix: String::new(),
+            partitions: 0,
+            replication: 0,
+            retention_h: 168,
+            sasl: "none".to_owned(),
+            user: None,
+            password_file: None,
+            password: None,
+            token_file: None,
+            tls: ClientTls::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redis").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Kafka {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kafka")
+            .field("bootstrap", &self.bootstrap)
+            .finish_non_exhaustive()
     }
 }
 

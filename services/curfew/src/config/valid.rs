@@ -12,6 +12,7 @@ use curfew_transport::{ClientCertificates, TlsFiles};
 use super::Faulty;
 use super::layers::Layers;
 use super::raw::{self, Raw};
+use super::shared::{self, Roles, Shared};
 use super::watched;
 
 /// A day, in seconds: the longest time of any setting.
@@ -28,6 +29,9 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) base_url: Option<String>,
     pub(crate) signing_algorithm: String,
+    pub(crate) roles: Roles,
+    /// `None`: the state is the node's own.
+    pub(crate) shared: Option<Shared>,
     pub(crate) root_key: RootKeySource,
     pub(crate) grpc: Listening,
     pub(crate) http: Listening,
@@ -50,6 +54,8 @@ pub(crate) struct Listening {
 #[derive(Clone, Debug)]
 pub(crate) enum RootKeySource {
     /// A file of mode 0600, made where there is none.
+    FileOrNew(PathBuf),
+    /// A file of mode 0600 that must be there: nodes that share their state share the key.
     File(PathBuf),
     /// The environment.
     Given(Arc<RootKey>),
@@ -59,7 +65,8 @@ impl RootKeySource {
     /// The key.
     pub(crate) fn key(&self) -> Result<Arc<RootKey>, RootKeyError> {
         match self {
-            Self::File(file) => RootKey::from_file_or_create(file).map(Arc::new),
+            Self::FileOrNew(file) => RootKey::from_file_or_create(file).map(Arc::new),
+            Self::File(file) => RootKey::from_file(file).map(Arc::new),
             Self::Given(key) => Ok(key.clone()),
         }
     }
@@ -163,7 +170,11 @@ pub(crate) fn judge(mut layers: Layers, raw: Raw) -> Result<Config, Faulty> {
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&raw.log.filter) {
         layers.fault("log.filter", error);
     }
-    let root_key = root_key(&mut layers, &data, &raw.keys);
+    let before = layers.faults.len();
+    let shared = shared::shared(&mut layers, &raw.redis, &raw.kafka);
+    let is_shared = shared.is_some() || layers.faults.len() > before;
+    let roles = shared::roles(&mut layers, &raw.roles, is_shared);
+    let root_key = root_key(&mut layers, &data, &raw.keys, is_shared);
     limits(&mut layers, &raw.limits);
     let connections = connections(&mut layers, &raw.connections);
     match (grpc, http, root_key) {
@@ -171,6 +182,8 @@ pub(crate) fn judge(mut layers: Layers, raw: Raw) -> Result<Config, Faulty> {
             data,
             base_url: raw.base_url,
             signing_algorithm: raw.keys.signing_algorithm,
+            roles,
+            shared,
             root_key,
             grpc,
             http,
@@ -298,8 +311,17 @@ fn base_url(layers: &mut Layers, text: Option<&str>) {
     }
 }
 
-fn root_key(layers: &mut Layers, data: &Path, raw: &raw::Keys) -> Option<RootKeySource> {
+fn root_key(layers: &mut Layers, data: &Path, raw: &raw::Keys, is_shared: bool) -> Option<RootKeySource> {
     match (&raw.root_key, &raw.root_key_file) {
+        (None, None) if is_shared => {
+            layers.fault(
+                "keys.root_key",
+                "nodes that share their state share the root key: set CURFEW_KEYS_ROOT_KEY or \
+                 `keys.root_key_file` (`openssl rand -base64 32` makes one); each would make another by itself",
+            );
+            None
+        }
+        (None, Some(file)) if is_shared => Some(RootKeySource::File(file.into())),
         (Some(_), Some(_)) => {
             layers.fault("keys.root_key_file", "and `keys.root_key` are both set; keep one");
             None
@@ -311,7 +333,7 @@ fn root_key(layers: &mut Layers, data: &Path, raw: &raw::Keys) -> Option<RootKey
                 None
             }
         },
-        (None, file) => Some(RootKeySource::File(
+        (None, file) => Some(RootKeySource::FileOrNew(
             file.as_ref().map_or_else(|| data.join(ROOT_KEY), PathBuf::from),
         )),
     }

@@ -23,10 +23,12 @@ pub(crate) struct Story {
     what: String,
     stage: usize,
     revoke_to_reject: Value,
+    /// Kinds of store and log.
+    kinds: (&'static str, &'static str),
 }
 
 impl Story {
-    pub(crate) fn new(json: bool) -> Self {
+    pub(crate) fn new(json: bool, kinds: (&'static str, &'static str)) -> Self {
         if !json {
             println!(
                 "\nCurfew: a revocation that kills live access tokens. Every token and socket here is real.\n"
@@ -38,6 +40,7 @@ impl Story {
             what: String::new(),
             stage: 1,
             revoke_to_reject: Value::Null,
+            kinds,
         }
     }
 
@@ -103,10 +106,11 @@ impl Story {
 
     /// The last line.
     pub(crate) fn summary(&self) {
+        let (store, log) = self.kinds;
         if self.json {
             let line = json!({
                 "step": "summary", "ok": self.ok, "revoke_to_reject_ms": self.revoke_to_reject,
-                "store": "embedded", "log": "embedded",
+                "store": store, "log": log,
             });
             println!("{line}");
             return;
@@ -117,7 +121,7 @@ impl Story {
                 .map_or_else(String::new, ToString::to_string)
         };
         println!(
-            "\n{}. Revoke→reject over {} revocations: p50 {} ms, p99 {} ms, max {} ms (embedded store, embedded log).\n",
+            "\n{}. Revoke→reject over {} revocations: p50 {} ms, p99 {} ms, max {} ms ({store} store, {log} log).\n",
             if self.ok {
                 "Every step went as it should"
             } else {

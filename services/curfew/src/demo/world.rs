@@ -1,6 +1,5 @@
 //! Everybody in the story: the node, its admin, the back end, two guarded APIs, the refused.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,8 +108,7 @@ pub(crate) fn short(name: &str) -> String {
 
 impl World {
     /// A node on an empty directory.
-    pub(crate) async fn start(data: &Path) -> Result<Self, Failure> {
-        let config = config::plain(data)?;
+    pub(crate) async fn start(config: config::Config) -> Result<Self, Failure> {
         let root_key = config.root_key.clone();
         let node = Node::start(config, false).await?;
         let channel = connect(&node.grpc.to_string()).await?;
@@ -192,7 +190,7 @@ impl World {
         let base = format!("http://{}/acme", self.node.http);
         let keys = JwksSource::Url(format!("http://{}/.well-known/jwks.json", self.node.http));
         let mut config = Config::new([audience]);
-        config.bound_ms = curfew_guard::BOUND_EMBEDDED_MS;
+        config.bound_ms = self.node.staleness_ms;
         config.own = vec![OwnIssuer {
             authorization_uri: Some(format!("{base}/authorize")),
             tenant_name: Some("acme".to_owned()),

@@ -206,7 +206,7 @@ fn keys(config: &Config, findings: &mut Findings) {
     match &config.root_key {
         RootKeySource::Given(_) => findings.well(check, "from the environment"),
         // Reading one that is not there would make it.
-        RootKeySource::File(file) if !file.exists() => {
+        RootKeySource::FileOrNew(file) if !file.exists() => {
             let is_new = std::fs::read_dir(&config.data).is_ok_and(|mut entries| entries.next().is_none())
                 || !config.data.exists();
             if is_new {
@@ -219,7 +219,7 @@ fn keys(config: &Config, findings: &mut Findings) {
                 );
             }
         }
-        source @ RootKeySource::File(file) => match source.key() {
+        source @ (RootKeySource::FileOrNew(file) | RootKeySource::File(file)) => match source.key() {
             Ok(_) => findings.well(check, format!("{} is private and can be read", file.display())),
             Err(error) => findings.fault(check, words(&error), format!("chmod 600 {}", file.display())),
         },

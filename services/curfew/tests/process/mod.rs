@@ -50,8 +50,17 @@ pub fn curfew(args: &[&str]) -> Output {
 
 /// Runs `curfew` to its end, with the first administrator's secret.
 pub fn curfew_as(secret: &str, args: &[&str]) -> Output {
+    curfew_in(&[("CURFEW_SECRET", secret)], args)
+}
+
+/// Runs `curfew` to its end, with this in its environment.
+pub fn curfew_in(environment: &[(&str, &str)], args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_curfew"));
-    let output = command.args(args).env("CURFEW_SECRET", secret).output().unwrap();
+    let output = command
+        .args(args)
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
     Output {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8(output.stdout).unwrap(),
@@ -183,6 +192,11 @@ pub fn request_id() -> String {
 
 impl Backend {
     pub async fn new(server: &Server, secret: &str) -> Self {
+        Self::known(server, secret).await.unwrap()
+    }
+
+    /// The same, where the node may not have read yet that there is such a caller.
+    pub async fn known(server: &Server, secret: &str) -> Result<Self, tonic::Status> {
         use base64::Engine as _;
         let channel = Channel::from_shared(format!("http://{}", server.grpc))
             .unwrap()
@@ -200,19 +214,18 @@ impl Backend {
         };
         let token = tokens
             .issue_app_token(request)
-            .await
-            .unwrap()
+            .await?
             .into_inner()
             .tokens
             .unwrap()
             .access_token;
         let bearer = Bearer(format!("Bearer {token}"));
-        Self {
+        Ok(Self {
             sessions: SessionServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             tokens: TokenServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             revocations: RevocationServiceClient::with_interceptor(channel, bearer),
             token,
-        }
+        })
     }
 
     pub async fn sign_in(&self, subject: &str) -> Result<String, tonic::Status> {

@@ -53,6 +53,17 @@ pub(crate) enum Rank {
     Reads,
 }
 
+/// Which nodes serve it (DESIGN section 9).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum By {
+    /// Those that decide and mint.
+    Authority,
+    /// Those that fan the log out.
+    Hub,
+    /// Whoever is asked.
+    Either,
+}
+
 /// One line of the table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rule {
@@ -70,6 +81,8 @@ pub(crate) struct Rule {
     pub(crate) rank: Rank,
     /// Whether this release offers it.
     pub(crate) is_offered: bool,
+    /// Whether hubs serve it, which fan the log out; else authorities do, or both.
+    pub(crate) by: By,
     /// Whether it may name Curfew's own tenant: its callers are administered as callers, and nothing
     /// that ends or makes what lies there is anybody's to call.
     pub(crate) in_own_tenant: bool,
@@ -106,6 +119,11 @@ impl Rule {
         self
     }
 
+    const fn by(mut self, by: By) -> Self {
+        self.by = by;
+        self
+    }
+
     const fn later(mut self) -> Self {
         self.is_offered = false;
         self
@@ -121,6 +139,7 @@ const fn rule(path: &'static str, roles: &'static [Role], tenant: Where) -> Rule
         pace: Pace::Call,
         rank: Rank::Reads,
         is_offered: true,
+        by: By::Authority,
         in_own_tenant: false,
     }
 }
@@ -181,8 +200,10 @@ pub(crate) const TABLE: &[Rule] = &[
     rule(sessions!("ListDevices"), READ, PARENT),
     rule(tokens!("IssueTokens"), ISSUE, Where::Named("session")).for_tokens(),
     rule(tokens!("RefreshTokens"), ISSUE, CLIENT).for_tokens(),
+    // A guard fetches its own token where it follows.
     rule(tokens!("IssueAppToken"), ISSUE, CLIENT)
         .for_tokens()
+        .by(By::Either)
         .also(Also::Secret),
     rule(tokens!("ExchangeToken"), ISSUE, CLIENT).for_tokens().later(),
     rule(tokens!("RevokeToken"), ISSUE, CLIENT).ends(),
@@ -190,7 +211,9 @@ pub(crate) const TABLE: &[Rule] = &[
         .for_tokens()
         .in_own_tenant(),
     rule(tokens!("ExplainToken"), READ, PARENT).in_own_tenant(),
-    rule(tokens!("GetKeySet"), ANY, Where::Nowhere).for_tokens(),
+    rule(tokens!("GetKeySet"), ANY, Where::Nowhere)
+        .for_tokens()
+        .by(By::Either),
     rule(revocations!("CreateRevocation"), REVOKE, PARENT).ends(),
     rule(revocations!("BatchCreateRevocations"), REVOKE, PARENT).ends(),
     rule(revocations!("GetRevocation"), FOLLOW, NAME).in_own_tenant(),
@@ -200,12 +223,14 @@ pub(crate) const TABLE: &[Rule] = &[
         .pace(Pace::Wait),
     rule(revocations!("WatchRevocations"), FOLLOW, Where::Each("tenants"))
         .in_own_tenant()
+        .by(By::Hub)
         .pace(Pace::Stream),
     rule(revocations!("ReportProgress"), FOLLOW, Where::Each("tenants"))
         .for_tokens()
+        .by(By::Hub)
         .in_own_tenant(),
-    rule(revocations!("ListSubscribers"), FOLLOW, Where::Own),
-    rule(admin!("ServerService", "GetServerInfo"), ANY, Where::Nowhere),
+    rule(revocations!("ListSubscribers"), FOLLOW, Where::Own).by(By::Hub),
+    rule(admin!("ServerService", "GetServerInfo"), ANY, Where::Nowhere).by(By::Either),
     rule(admin!("TenantService", "CreateTenant"), ADMIN, Where::All),
     rule(admin!("TenantService", "GetTenant"), ADMIN, NAME).in_own_tenant(),
     rule(admin!("TenantService", "ListTenants"), ADMIN, Where::Own),

@@ -234,6 +234,10 @@ async fn permit(
     if !rule.is_offered {
         return Err(refuse(Reason::NotImplemented, rule.path.to_owned()));
     }
+    if let Some(role) = shared.settings.serves.lacks(rule.by) {
+        let about = format!("this node has no role `{role}`: ask one that has");
+        return Err(refuse(Reason::NotImplemented, about));
+    }
     Ok((caller, Some(presented)))
 }
 

@@ -32,7 +32,7 @@ mod watch;
 
 pub use metrics::{MethodCalls, Metrics};
 pub use server::{Edge, ServeError};
-pub use settings::{Rate, Settings};
+pub use settings::{Rate, Serves, Settings};
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::access::By;
+
 /// So many in a time, after a burst.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rate {
@@ -37,9 +39,31 @@ impl Rate {
     }
 }
 
+/// What a node serves (DESIGN section 9).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Serves {
+    /// It decides and mints.
+    pub authority: bool,
+    /// It fans the log out.
+    pub hub: bool,
+}
+
+impl Serves {
+    /// The role that a node must have for this, where this one has it not.
+    pub(crate) const fn lacks(self, by: By) -> Option<&'static str> {
+        match by {
+            By::Authority if !self.authority => Some("authority"),
+            By::Hub if !self.hub => Some("hub"),
+            By::Authority | By::Hub | By::Either => None,
+        }
+    }
+}
+
 /// Settings of the gRPC edge.
 #[derive(Clone)]
 pub struct Settings {
+    /// What is served here; all of it, by default.
+    pub serves: Serves,
     /// Where the catalogue of reasons is served, without a trailing slash: `{help_base}/{code}`.
     pub help_base: String,
     /// The largest metadata of a call, bytes (RFC 9113 section 6.5.2: 32 beside each name and value): a
@@ -91,6 +115,10 @@ impl Settings {
     #[must_use]
     pub fn new(help_base: &str) -> Self {
         Self {
+            serves: Serves {
+                authority: true,
+                hub: true,
+            },
             help_base: help_base.trim_end_matches('/').to_owned(),
             metadata_bytes_max: 16 << 10,
             request_bytes_max: 256 << 10,

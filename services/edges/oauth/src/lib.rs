@@ -26,7 +26,7 @@ use tower::limit::GlobalConcurrencyLimitLayer;
 
 /// The HTTP face of one authority.
 pub fn router(authority: Authority) -> Router {
-    Router::new()
+    let gateway = Router::new()
         .route("/.well-known/jwks.json", get(keys::of_all))
         .route("/{tenant}/.well-known/jwks.json", get(keys::of_tenant))
         .route(
@@ -37,11 +37,24 @@ pub fn router(authority: Authority) -> Router {
             "/.well-known/oauth-authorization-server/{tenant}",
             get(metadata::oauth),
         )
+        .route("/errors", get(catalogue::all))
+        .route("/errors/{code}", get(catalogue::one));
+    bounded(gateway.merge(health_routes()), authority)
+}
+
+/// What a node without the role `gateway` says over HTTP: whether it lives and is ready.
+pub fn health(authority: Authority) -> Router {
+    bounded(health_routes(), authority)
+}
+
+fn health_routes() -> Router<Authority> {
+    Router::new()
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
-        .route("/errors", get(catalogue::all))
-        .route("/errors/{code}", get(catalogue::one))
-        .fallback(refuse::unknown_path)
+}
+
+fn bounded(face: Router<Authority>, authority: Authority) -> Router {
+    face.fallback(refuse::unknown_path)
         .method_not_allowed_fallback(refuse::other_method)
         .layer(DefaultBodyLimit::max(0))
         .layer(axum::middleware::from_fn(limits::bounded))

@@ -11,7 +11,8 @@ use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 
 use super::world::{World, by, reason};
-use crate::access::{Also, Rule, TABLE, Where};
+use crate::Serves;
+use crate::access::{Also, By, Pace, Rule, TABLE, Where};
 
 /// A request of any type, as bytes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -247,6 +248,31 @@ async fn every_method_in_the_wrong_role_is_denied() {
                     (Code::Unimplemented, "NOT_IMPLEMENTED")
                 );
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_node_without_the_methods_role_names_it_and_serves_the_rest() {
+    for (authority, hub) in [(false, true), (true, false)] {
+        let mut world = World::new().await;
+        world
+            .move_to(|settings| settings.serves = Serves { authority, hub })
+            .await;
+        for rule in TABLE
+            .iter()
+            .filter(|rule| rule.is_offered && rule.pace != Pace::Stream)
+        {
+            let told = call(&world, rule.path, Some(&world.admin), Vec::new()).await;
+            let lacks = match rule.by {
+                By::Authority => !authority,
+                By::Hub => !hub,
+                By::Either => false,
+            };
+            let is_sent_away = told.as_ref().is_err_and(|status| {
+                status.code() == Code::Unimplemented && status.message().contains("this node has no role")
+            });
+            assert_eq!(is_sent_away, lacks, "{}: {told:?}", rule.path);
         }
     }
 }

@@ -232,6 +232,22 @@ impl World {
     }
 
     /// Makes a caller and gives its credentials.
+    /// The same authority behind another edge; calls go there from now on.
+    pub(super) async fn move_to(&mut self, adjust: impl FnOnce(&mut Settings)) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut settings = Settings::new("https://id.example/errors");
+        adjust(&mut settings);
+        let edge = Edge::new(self.authority.clone(), settings);
+        let serving = tokio::spawn(edge.serve([listener.into()], std::future::pending()));
+        std::mem::replace(&mut self.serving, serving).abort();
+        self.channel = Channel::from_shared(format!("http://{address}"))
+            .unwrap()
+            .connect()
+            .await
+            .unwrap();
+    }
+
     pub(super) async fn caller(&self, id: &str, roles: &[&str], tenants: &[&str]) -> String {
         let caller = admin::Caller {
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),

@@ -98,8 +98,6 @@ pub(crate) struct ServeArgs {
     /// What this node does, with commas between: authority, hub, gateway, relay (`roles`).
     #[arg(long, value_name = "ROLES")]
     pub(crate) roles: Option<String>,
-    #[command(flatten)]
-    pub(crate) servers: config::Servers,
     /// The algorithm of new signing keys (`keys.signing_algorithm`).
     #[arg(long, value_name = "ALGORITHM")]
     pub(crate) signing_algorithm: Option<String>,

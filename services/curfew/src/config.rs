@@ -46,6 +46,8 @@ pub(crate) struct ConfigArgs {
     /// them. By default the HTTP address (`base_url`).
     #[arg(long, value_name = "URL")]
     pub(crate) base_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) servers: Servers,
 }
 
 /// Flags that stand for one setting: flag, setting, value.
@@ -135,6 +137,7 @@ pub(crate) fn plain(
 ) -> Result<Config, Failure> {
     let args = ConfigArgs {
         data: Some(data.display().to_string()),
+        servers: servers.cloned().unwrap_or_default(),
         ..ConfigArgs::default()
     };
     let free = Some("127.0.0.1:0");
@@ -142,8 +145,7 @@ pub(crate) fn plain(
     let mut environment = Vec::new();
     let (prefix, root_key) = (format!("{mark}."), data.join("root.key"));
     let root_key = root_key.display().to_string();
-    if let Some(servers) = servers {
-        flags.extend(servers.flags());
+    if servers.is_some() {
         flags.extend([
             ("", "redis.prefix", Some(mark)),
             ("", "kafka.prefix", Some(prefix.as_str())),
@@ -210,9 +212,12 @@ fn read(
         layers.file(file, &text);
     }
     layers.environment(environment);
+    let [redis, kafka] = args.servers.flags();
     let own = [
         ("--data", "data", args.data.as_deref()),
         ("--base-url", "base_url", args.base_url.as_deref()),
+        redis,
+        kafka,
     ];
     for (flag, path, text) in own.iter().chain(flags) {
         if let Some(text) = text {

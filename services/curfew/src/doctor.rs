@@ -1,11 +1,13 @@
 //! `curfew doctor`: what is wrong with a node, or with a guard's settings, and the line that mends it.
 //!
-//! **Invariant:** it looks and changes nothing: no key is made, no file is left, nobody is told a secret.
+//! **Invariant:** it looks and changes nothing: no key is made, no file and no record is left, nobody is told a
+//! secret.
 
 mod finding;
 mod guard;
 mod local;
 mod remote;
+mod shared;
 
 use std::process::ExitCode;
 

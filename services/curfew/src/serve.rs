@@ -13,10 +13,7 @@ use crate::node::Node;
 use crate::seeds::Seeds;
 
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
-    let [redis, kafka] = args.servers.flags();
     let flags = [
-        redis,
-        kafka,
         ("--roles", "roles", args.roles.as_deref()),
         ("--grpc", "grpc.listen", args.grpc.as_deref()),
         ("--http", "http.listen", args.http.as_deref()),

@@ -88,7 +88,12 @@ pub async fn examine(options: &Options) -> Report {
     report.yaml = wanted.yaml();
     report.create = wanted.create_line();
     let Some(topic) = &seen.topic else {
-        report.findings.push(finding::no_topic(&wanted));
+        let finding = match options.topics {
+            Topics::Create => may_make(options, &wanted).await.err(),
+            Topics::Verify | Topics::Trust => Some(finding::no_topic(&wanted)),
+        };
+        report.is_made_at_start = finding.is_none();
+        report.findings.extend(finding);
         return report;
     };
     report.partitions = Some(topic.partitions);
@@ -165,9 +170,21 @@ fn partitions_of(options: &Options, name: &str, topic: &SeenTopic) -> Result<u16
     }
 }
 
-/// Makes the topic and waits until it can be written; another node may make it at the same time.
-async fn make(options: &Options, wanted: &Wanted, questions: &Questions) -> Result<SeenTopic, OpenError> {
-    let admin = admin(options)?;
+/// Has brokers judge the making of the topic, which makes nothing.
+async fn may_make(options: &Options, wanted: &Wanted) -> Result<(), Finding> {
+    let admin = admin(options).map_err(|error| finding::of_options(&error))?;
+    let only_judged = admin_options(options).validate_only(true);
+    let judged = admin.create_topics([&new_topic(wanted)], &only_judged).await;
+    drop_apart(admin);
+    let codes = judged.map_err(|error| finding::of_answer(options, "the topic", &error))?;
+    match codes.into_iter().find_map(Result::err) {
+        // Another node was faster.
+        None | Some((_, RDKafkaErrorCode::TopicAlreadyExists)) => Ok(()),
+        Some((_, code)) => Err(finding::not_made(options, wanted, code)),
+    }
+}
+
+fn new_topic(wanted: &Wanted) -> NewTopic<'_> {
     let mut topic = NewTopic::new(
         &wanted.name,
         wanted.partitions.into(),
@@ -176,7 +193,15 @@ async fn make(options: &Options, wanted: &Wanted, questions: &Questions) -> Resu
     for setting in &wanted.settings {
         topic = topic.set(setting.name, &setting.value);
     }
-    let made = admin.create_topics([&topic], &admin_options(options)).await;
+    topic
+}
+
+/// Makes the topic and waits until it can be written; another node may make it at the same time.
+async fn make(options: &Options, wanted: &Wanted, questions: &Questions) -> Result<SeenTopic, OpenError> {
+    let admin = admin(options)?;
+    let made = admin
+        .create_topics([&new_topic(wanted)], &admin_options(options))
+        .await;
     drop_apart(admin);
     let refused = |source| OpenError::NotMade {
         topic: wanted.name.clone(),

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use curfew_core::place::{Incarnation, Partition};
+use curfew_core::time::{Clock, DELTA_MS};
 use redis::Value;
 
 use crate::acl::acl_rule;
@@ -75,15 +76,20 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Looks at every node that decides.
-pub(crate) async fn findings(options: &Options, route: &Route, keys: &Keys) -> Vec<Finding> {
+/// Looks at every node that decides, and compares its clock with ours where there is one to compare with.
+pub(crate) async fn findings(
+    options: &Options,
+    route: &Route,
+    keys: &Keys,
+    clock: Option<&dyn Clock>,
+) -> Vec<Finding> {
     let nodes = match route.all().await {
         Ok(nodes) => nodes,
         Err(fault) => return vec![connection_of("redis".to_owned(), &fault, options)],
     };
     let mut all = Vec::new();
     for (link, partition) in nodes {
-        match of_node(options, &link, partition, keys).await {
+        match of_node(options, &link, partition, keys, clock).await {
             Ok(found) => all.extend(found),
             Err(fault) => all.push(connection_of(link.address.to_string(), &fault, options)),
         }
@@ -123,6 +129,7 @@ async fn of_node(
     link: &Arc<Link>,
     partition: Partition,
     keys: &Keys,
+    clock: Option<&dyn Clock>,
 ) -> Result<Vec<Finding>, Fault> {
     let live = link.live().await?;
     let node = Node {
@@ -134,6 +141,9 @@ async fn of_node(
     found.push(node.policy().await?);
     found.extend(node.replicas().await?);
     found.push(node.commits(partition, keys).await);
+    if let Some(clock) = clock {
+        found.push(node.clock(clock).await?);
+    }
     Ok(found)
 }
 
@@ -262,8 +272,36 @@ impl Node<'_> {
         self.finding(SETTING, format!("refused ({fault})"), wrong(&mend))
     }
 
+    /// Commits compare the two clocks, and answer `CLOCK_SUSPECT` where they differ by more than δ.
+    async fn clock(&self, clock: &dyn Clock) -> Result<Finding, Fault> {
+        const SETTING: &str = "the clock";
+        let before = clock.now().wall.as_unix_ms();
+        let server = self.time().await?;
+        let after = clock.now().wall.as_unix_ms();
+        // Between the two instants it read its own: what lies outside of them is an error.
+        let server = i64::try_from(server).unwrap_or(i64::MAX);
+        let error_ms = server.saturating_sub(after).max(0) - before.saturating_sub(server).max(0);
+        Ok(if error_ms.abs() <= DELTA_MS {
+            self.finding(SETTING, "that of this machine", Judgement::Fine)
+        } else {
+            let found = format!(
+                "{} ms {} this machine's",
+                error_ms.abs(),
+                if error_ms > 0 { "ahead of" } else { "behind" }
+            );
+            let mend = format!("set both clocks (NTP): beyond {DELTA_MS} ms every commit is refused");
+            self.finding(SETTING, found, wrong(&mend))
+        })
+    }
+
     /// The server's clock, and ten seconds later, in ms.
     async fn times(&self) -> Result<(String, String), Fault> {
+        let now = self.time().await?;
+        Ok((now.to_string(), now.saturating_add(10_000).to_string()))
+    }
+
+    /// The server's clock, ms since the epoch.
+    async fn time(&self) -> Result<u64, Fault> {
         let answer = array(self.wire.ask(&redis::cmd("TIME")).await?, "TIME")?;
         let seconds = answer
             .first()
@@ -274,8 +312,7 @@ impl Node<'_> {
             .and_then(text)
             .and_then(|text| text.parse::<u64>().ok());
         let (seconds, micros) = seconds.zip(micros).ok_or_else(|| Fault::unreadable("TIME"))?;
-        let now = seconds.saturating_mul(1_000).saturating_add(micros / 1_000);
-        Ok((now.to_string(), now.saturating_add(10_000).to_string()))
+        Ok(seconds.saturating_mul(1_000).saturating_add(micros / 1_000))
     }
 
     fn unread(&self, setting: &'static str, why: &str) -> Finding {

@@ -25,6 +25,7 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+use curfew_core::time::Clock;
 use tokio::sync::Semaphore;
 
 pub use acl::{ACL_COMMANDS, SENTINEL_ACL, acl_rule};
@@ -60,7 +61,7 @@ impl Redis {
     /// stand on, each with what mends it.
     pub async fn open(options: &Options) -> Result<Self, OpenError> {
         let store = Self::new(options)?;
-        let found = check::findings(options, &store.inner.route, &store.inner.keys).await;
+        let found = check::findings(options, &store.inner.route, &store.inner.keys, None).await;
         let of = |judge: fn(&Finding) -> bool| found.iter().filter(move |finding| judge(finding)).cloned();
         let wrong: Vec<_> = of(Finding::is_wrong).collect();
         if !wrong.is_empty() {
@@ -76,14 +77,15 @@ impl Redis {
         Ok(store)
     }
 
-    /// All that a look at the servers finds, good and bad: what `doctor` prints.
+    /// All that a look at the servers finds, good and bad: what `doctor` prints. `clock` is the one that
+    /// commits are stamped with.
     ///
     /// # Errors
     ///
     /// Wrong options; all else is a finding.
-    pub async fn examine(options: &Options) -> Result<Vec<Finding>, OpenError> {
+    pub async fn examine(options: &Options, clock: &dyn Clock) -> Result<Vec<Finding>, OpenError> {
         let store = Self::new(options)?;
-        Ok(check::findings(options, &store.inner.route, &store.inner.keys).await)
+        Ok(check::findings(options, &store.inner.route, &store.inner.keys, Some(clock)).await)
     }
 
     fn new(options: &Options) -> Result<Self, OpenError> {

@@ -5,13 +5,18 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::wildcard_enum_match_arm,
-    reason = "a test fails by panicking"
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and has no clock but the machine's"
 )]
 
 mod common;
 
+use std::time::SystemTime;
+
 use common::{ADMIN, PASSWORD, Server};
+use curfew_core::time::Millis;
 use curfew_redis::{ACL_COMMANDS, Credentials, Judgement, OpenError, Options, Redis, Secret, acl_rule};
+use curfew_testkit::ManualClock;
 
 /// Does not open, and says all of `words`.
 async fn is_refused(options: &Options, words: &[&str]) {
@@ -29,6 +34,14 @@ async fn opens(options: &Options) {
     if let Err(error) = Redis::open(options).await {
         panic!("{error}");
     }
+}
+
+/// The machine's clock, set wrong by so much; a look at one server takes some milliseconds.
+fn clock(off_ms: i64) -> ManualClock {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    ManualClock::at(Millis::from_unix_ms(
+        i64::try_from(since.as_millis()).unwrap() + off_ms,
+    ))
 }
 
 /// The minimal user, without one permission.
@@ -175,12 +188,12 @@ async fn a_server_that_is_not_there_may_come() {
     server.kill();
     let error = Redis::open(&options).await.unwrap_err();
     assert!(error.is_retryable(), "{error}");
-    let found = Redis::examine(&options).await.unwrap();
+    let found = Redis::examine(&options, &clock(0)).await.unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].judgement, Judgement::Absent);
     server.restart();
     opens(&options).await;
-    let found = Redis::examine(&options).await.unwrap();
+    let found = Redis::examine(&options, &clock(0)).await.unwrap();
     assert!(
         found.len() >= 5 && found.iter().all(|finding| finding.judgement == Judgement::Fine),
         "{found:?}"
@@ -191,11 +204,27 @@ async fn a_server_that_is_not_there_may_come() {
 async fn a_primary_without_its_replicas_is_no_reason_to_refuse() {
     let server = Server::start(&["min-replicas-to-write 1"]);
     opens(&server.options()).await;
-    let found = Redis::examine(&server.options()).await.unwrap();
+    let found = Redis::examine(&server.options(), &clock(0)).await.unwrap();
     let script = found
         .iter()
         .find(|finding| finding.setting == "the commit script")
         .unwrap();
     assert_eq!(script.judgement, Judgement::NotNow);
     assert!(script.found.contains("NOREPLICAS"), "{script}");
+}
+
+#[tokio::test]
+async fn a_clock_beside_the_servers_is_named() {
+    let server = Server::start(&[]);
+    for (off_ms, word) in [(-60_000, "ahead of"), (60_000, "behind")] {
+        let found = Redis::examine(&server.options(), &clock(off_ms)).await.unwrap();
+        let wrong: Vec<_> = found.iter().filter(|finding| finding.is_wrong()).collect();
+        assert_eq!(wrong.len(), 1, "{found:?}");
+        assert_eq!(wrong[0].setting, "the clock");
+        assert!(
+            wrong[0].to_string().contains(word) && wrong[0].to_string().contains("NTP"),
+            "{}",
+            wrong[0]
+        );
+    }
 }

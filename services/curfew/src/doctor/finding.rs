@@ -77,8 +77,10 @@ impl Findings {
                 finding.check,
                 plain(&finding.what)
             ));
-            if let Some(fix) = &finding.fix {
-                text.push_str(&format!("         {:<13} {}\n", "do", plain(fix)));
+            let fix = finding.fix.iter().flat_map(|fix| fix.lines());
+            for (number, line) in fix.enumerate() {
+                let word = if number == 0 { "do" } else { "" };
+                text.push_str(&format!("         {word:<13} {}\n", plain(line)));
             }
         }
         text

@@ -1,4 +1,4 @@
-//! A node of this machine: settings, directory, disk, clock, keys, certificates, ports, the node itself.
+//! A node of this machine: settings, directory or shared servers, disk, clock, keys, certificates, ports, the node itself.
 
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -10,7 +10,7 @@ use curfew_core::time::Clock as _;
 use curfew_transport::{Protocol, Tls};
 
 use super::finding::{Findings, words};
-use super::remote;
+use super::{remote, shared};
 use crate::cli::Failure;
 use crate::client::connect;
 use crate::config::{self, Config, ConfigArgs, Listening, RootKeySource};
@@ -52,11 +52,16 @@ pub(super) async fn look(args: &ConfigArgs, findings: &mut Findings) -> Result<(
         "configuration",
         file.unwrap_or_else(|| "defaults and environment".to_owned()),
     );
-    directory(&config.data, findings);
-    disk(&config.data, findings);
-    clock(&config.data, findings);
+    match &config.shared {
+        Some(shared) => shared::look(shared, findings).await,
+        None => {
+            directory(&config.data, findings);
+            disk(&config.data, findings);
+            clock(&config.data, findings);
+        }
+    }
     keys(&config, findings);
-    let running = address_of(&config.data).ok();
+    let running = address_of(&config.data).ok().filter(|_| config.shared.is_none());
     for (name, listening, protocol) in [
         ("grpc.listen", Some(&config.grpc), Protocol::Grpc),
         ("http.listen", Some(&config.http), Protocol::Http),
@@ -70,6 +75,10 @@ pub(super) async fn look(args: &ConfigArgs, findings: &mut Findings) -> Result<(
         }
     }
     match running {
+        None if config.shared.is_some() => findings.well(
+            "node",
+            "nodes that share their state are looked at one by one: curfew doctor --address HOST:PORT",
+        ),
         None => findings.well(
             "node",
             "none is running on this directory; start one with `curfew serve`",

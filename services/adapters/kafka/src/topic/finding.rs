@@ -10,7 +10,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::wanted::Wanted;
 use crate::client::SeenTopic;
 use crate::error::{OpenError, code_of, without_values};
-use crate::options::Options;
+use crate::options::{Options, Topics};
 use crate::security::Sasl;
 
 /// How bad it is.
@@ -63,6 +63,8 @@ pub struct Report {
     pub brokers: usize,
     /// M; `None`: there is no such topic.
     pub partitions: Option<usize>,
+    /// There is none, and `topics = create` will make it.
+    pub is_made_at_start: bool,
     /// What is not as it should be, the worst and the widest first.
     pub findings: Vec<Finding>,
     /// The command that makes the topic as it should be; empty where no broker answered.
@@ -137,6 +139,18 @@ pub(crate) fn no_topic(wanted: &Wanted) -> Finding {
     )
 }
 
+pub(crate) fn not_made(options: &Options, wanted: &Wanted, code: RDKafkaErrorCode) -> Finding {
+    let mut mend = vec![wanted.create_line()];
+    mend.extend(mend_of(options, Some(code)));
+    wrong(
+        "topic",
+        format!("no `{}`, and brokers would not make it: {code}", wanted.name),
+        "Create on the topic, or a topic that somebody else made".to_owned(),
+        "records have nowhere to lie",
+        mend,
+    )
+}
+
 pub(crate) fn of_partitions(wanted: &Wanted, topic: &SeenTopic, error: &OpenError) -> Finding {
     wrong(
         "partitions",
@@ -163,8 +177,13 @@ pub(crate) fn no_leader(wanted: &Wanted) -> Finding {
 /// What may mend what brokers refused.
 pub(crate) fn mend_of(options: &Options, code: Option<RDKafkaErrorCode>) -> Vec<String> {
     let topic = options.topic_name();
+    let also = if options.topics == Topics::Create {
+        " --operation Create"
+    } else {
+        ""
+    };
     let acl = format!(
-        "kafka-acls.sh --bootstrap-server {} --add --allow-principal User:{} --topic {topic} --operation Read --operation Write --operation DescribeConfigs",
+        "kafka-acls.sh --bootstrap-server {} --add --allow-principal User:{} --topic {topic} --operation Read --operation Write --operation DescribeConfigs{also}",
         options.bootstrap,
         principal(options)
     );

@@ -1,22 +1,155 @@
 //! What an edge that feeds followers asks of the node: the log's tail, and whether it is ready.
 //!
+//! Followers near the log's end share what the node itself reads ([`crate::recent`]); one that lies further back
+//! has a reader of its own until it has come near.
+//!
 //! **Invariant:** the tail is the log's own; nothing is added to it and nothing is stamped again.
 
-use curfew_ports::log::TailFrom;
-pub use curfew_ports::log::{Bounds, LogEntry, LogError, Tail};
+use std::sync::Arc;
+
+use curfew_core::place::LogPartition;
+pub use curfew_ports::log::{Bounds, LogEntry, LogError};
+use curfew_ports::log::{Tail, TailFrom};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::answer::{Answer, log_unavailable};
 use crate::node::Authority;
 use crate::page::PageScope;
+use crate::recent::{Found, Mark, Read, Recent};
+
+/// Why a follower's tail ends.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// The log says so.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// It read so slowly that what comes next for it is no longer kept.
+    #[error("the reader has fallen behind what is kept for readers")]
+    Behind,
+}
+
+/// One follower's tail.
+#[derive(Debug)]
+pub struct FeedTail {
+    recent: Arc<Recent>,
+    /// The next offset of each partition.
+    next: Vec<u64>,
+    reads: Reads,
+}
+
+#[derive(Debug)]
+enum Reads {
+    Recent {
+        mark: Mark,
+        news: watch::Receiver<u64>,
+    },
+    Log {
+        tail: Box<dyn Tail>,
+        _one_of_few: OwnedSemaphorePermit,
+    },
+}
+
+impl FeedTail {
+    /// The next entries, in order within each partition; some may lie before what was asked for. Waits until
+    /// there is one. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// `Behind` where the reader was too slow, `OutOfRange` where what comes next is another history or no longer
+    /// retained, `Unavailable` where the log does not answer.
+    pub async fn next(&mut self) -> Result<Arc<[LogEntry]>, FeedError> {
+        loop {
+            match &mut self.reads {
+                Reads::Recent { mark, news } => {
+                    // Before the look, so that nothing comes between the look and the wait.
+                    news.mark_unchanged();
+                    match self.recent.read(*mark) {
+                        Read::Batch(entries, next) => {
+                            *mark = next;
+                            advance(&mut self.next, &entries);
+                            return Ok(entries);
+                        }
+                        Read::Nothing => drop(news.changed().await),
+                        Read::Lapped => return Err(FeedError::Behind),
+                        Read::Changed => return Err(self.changed().into()),
+                    }
+                }
+                Reads::Log { tail, .. } => {
+                    let entries = tail.next().await?;
+                    advance(&mut self.next, &entries);
+                    if let Found::Kept(mark) = self.recent.find(&self.next) {
+                        let news = self.recent.news();
+                        self.reads = Reads::Recent { mark, news };
+                    }
+                    return Ok(entries.into());
+                }
+            }
+        }
+    }
+
+    /// The node read the log from another place: what this reader has of it cannot be gone on from.
+    fn changed(&self) -> LogError {
+        LogError::OutOfRange {
+            partition: LogPartition(0),
+            asked: self.next.first().copied().unwrap_or(0),
+            start: 0,
+            end: 0,
+        }
+    }
+}
+
+fn advance(next: &mut [u64], entries: &[LogEntry]) {
+    for entry in entries {
+        if let Some(next) = next.get_mut(entry.position.partition.index()) {
+            *next = (*next).max(entry.position.offset.saturating_add(1));
+        }
+    }
+}
 
 impl Authority {
-    /// Follows the log from the next offset of each partition, in order of their numbers.
+    /// Follows the log from the next offset of each partition, in order of their numbers. Waits where many are
+    /// reading far back already.
     ///
     /// # Errors
     /// `OutOfRange` where an offset is not retained, `NoSuchPartition` where there are fewer or more
     /// offsets than partitions, `Unavailable` where the log does not answer.
-    pub async fn tail_from(&self, next: Vec<u64>) -> Result<Box<dyn Tail>, LogError> {
-        self.parts.log.tail(TailFrom::Offsets(next)).await
+    pub async fn tail_from(&self, next: Vec<u64>) -> Result<FeedTail, FeedError> {
+        let reads = match self.recent.find(&next) {
+            Found::Kept(mark) => self.recently(mark),
+            Found::Ahead(mark) => {
+                // Another node may have read further, and so may this node's own snapshot.
+                if !self.has_read(&next) {
+                    check(&next, &self.parts.log.bounds().await?)?;
+                }
+                self.recently(mark)
+            }
+            Found::Before => {
+                let reading = self.reading_back.clone().acquire_owned().await;
+                let permit = reading.map_err(|closed| LogError::Unavailable {
+                    what: "tail",
+                    source: closed.into(),
+                })?;
+                Reads::Log {
+                    tail: self.parts.log.tail(TailFrom::Offsets(next.clone())).await?,
+                    _one_of_few: permit,
+                }
+            }
+        };
+        Ok(FeedTail {
+            recent: self.recent.clone(),
+            next,
+            reads,
+        })
+    }
+
+    fn recently(&self, mark: Mark) -> Reads {
+        let news = self.recent.news();
+        Reads::Recent { mark, news }
+    }
+
+    /// Whether the follower has read as far as that.
+    fn has_read(&self, next: &[u64]) -> bool {
+        let positions = self.follower.positions();
+        positions.is_some_and(|read| read.iter().zip(next).all(|(read, next)| next <= read))
     }
 
     /// The retained range of every log partition, in order of their numbers.
@@ -39,5 +172,21 @@ impl Authority {
     pub async fn open_page(&self, scope: &PageScope<'_>, token: &str) -> Answer<Option<Vec<u8>>> {
         let loaded = self.fresh_directory().await?;
         scope.open(loaded.ring.page()?, token)
+    }
+}
+
+/// Every offset is retained, or the next one to come.
+fn check(next: &[u64], bounds: &[Bounds]) -> Result<(), LogError> {
+    let outside = (0..)
+        .zip(next.iter().zip(bounds))
+        .find(|(_, (asked, bounds))| !(bounds.start..=bounds.end).contains(asked));
+    match outside {
+        None => Ok(()),
+        Some((partition, (asked, bounds))) => Err(LogError::OutOfRange {
+            partition: LogPartition(partition),
+            asked: *asked,
+            start: bounds.start,
+            end: bounds.end,
+        }),
     }
 }

@@ -12,6 +12,7 @@ use curfew_core::place::LogPartition;
 use curfew_core::record::Revocation;
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_ports::log::{Bounds, LogEntry, LogError, Tail, TailFrom};
+use tokio::time::Interval;
 
 use crate::answer::{Answer, log_unavailable};
 use crate::node::Authority;
@@ -66,31 +67,52 @@ impl Authority {
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "tail cannot be opened")
                 }
-                Ok(mut tail) => loop {
-                    tokio::select! {
-                        _ = collect.tick() => self.collect_marks(),
-                        entries = tail.next() => match entries {
-                            Ok(entries) => {
-                                if let Err(reload) = self.apply(&entries) {
-                                    tracing::error!(%reload, "history changed; the log is read again");
-                                    if let Err(error) = self.reload().await {
-                                        tracing::warn!(
-                                            error = &error as &dyn std::error::Error,
-                                            "the log cannot be read again yet"
-                                        );
-                                    }
-                                    break;
-                                }
-                            }
-                            Err(error) => {
-                                tracing::warn!(error = &error as &dyn std::error::Error, "tail broke");
-                                break;
-                            }
-                        },
-                    }
-                },
+                Ok(mut tail) => {
+                    self.share_from_here();
+                    self.follow_tail(&mut *tail, &mut collect).await;
+                }
             }
             tokio::time::sleep(REOPEN_AFTER).await;
+        }
+    }
+
+    /// Until the tail must be opened again.
+    async fn follow_tail(&self, tail: &mut dyn Tail, collect: &mut Interval) {
+        loop {
+            let entries = tokio::select! {
+                _ = collect.tick() => {
+                    self.collect_marks();
+                    continue;
+                }
+                entries = tail.next() => entries,
+            };
+            let entries = match entries {
+                Ok(entries) => entries,
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "tail broke");
+                    return;
+                }
+            };
+            if let Err(reload) = self.apply(&entries) {
+                tracing::error!(%reload, "history changed; the log is read again");
+                if let Err(error) = self.reload().await {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the log cannot be read again yet"
+                    );
+                }
+                return;
+            }
+            if !self.recent.push(&entries) {
+                self.share_from_here();
+            }
+        }
+    }
+
+    /// What is read next is kept for others as well; until the follower was in every partition, nothing is.
+    fn share_from_here(&self) {
+        if let Some(positions) = self.follower.positions() {
+            self.recent.begin(positions);
         }
     }
 

@@ -15,16 +15,22 @@ use curfew_ports::entropy::EntropySource;
 use curfew_ports::keys::Vault;
 use curfew_ports::log::Log;
 use curfew_ports::store::Store;
+use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::journal::Journal;
 use crate::measured::{MeasuredLog, MeasuredStore};
 use crate::metrics::Metrics;
+use crate::recent::Recent;
 use crate::subscribers::Subscribers;
 
 /// Tokens that were found authentic and are remembered, bytes: some 4,000 callers, 24 MiB with what was parsed.
 const TOKENS_BYTES_MAX: u64 = 4 << 20;
+
+/// Followers that read far back at once, each with a reader of the log to itself: on Kafka that is a client with two
+/// threads and up to 16 MiB. The others wait for them.
+const READING_BACK_MAX: usize = 8;
 
 /// What an authority is made of.
 #[derive(Clone, Debug)]
@@ -50,6 +56,9 @@ pub struct Authority {
     pub(crate) directory: Arc<Directory>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) subscribers: Arc<Subscribers>,
+    pub(crate) recent: Arc<Recent>,
+    // Each holds one while it has a reader of the log to itself.
+    pub(crate) reading_back: Arc<Semaphore>,
     pub(crate) tokens: Arc<TokenCache>,
     pub(crate) metrics: Arc<Metrics>,
     // Held while a batch of the log is applied: the follower takes one applier at a time. What is held is
@@ -81,6 +90,8 @@ impl Authority {
             directory: Arc::default(),
             journal: Arc::default(),
             subscribers: Arc::default(),
+            recent: Arc::default(),
+            reading_back: Arc::new(Semaphore::new(READING_BACK_MAX)),
             tokens: Arc::new(TokenCache::new(TOKENS_BYTES_MAX)),
             metrics,
             applying: Arc::default(),

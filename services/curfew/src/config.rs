@@ -50,6 +50,28 @@ pub(crate) struct ConfigArgs {
     pub(crate) servers: Servers,
 }
 
+impl ConfigArgs {
+    /// The arguments by which another command means the same state, each with a space before it.
+    pub(crate) fn words(&self, config: &Config) -> String {
+        let mut words = String::new();
+        let mut say = |flag: &str, value: &dyn std::fmt::Display| {
+            words.push_str(&format!(" {flag} {value}"));
+        };
+        if let Some(file) = &self.config {
+            say("--config", &file.display());
+        }
+        if config.shared.is_none() {
+            say("--data", &config.data.display());
+        }
+        for (flag, _, value) in self.servers.flags() {
+            if let Some(value) = value {
+                say(flag, &value);
+            }
+        }
+        words
+    }
+}
+
 /// Flags that stand for one setting: flag, setting, value.
 pub(crate) type Flags<'a> = &'a [(&'a str, &'a str, Option<&'a str>)];
 

@@ -24,12 +24,13 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
         ),
     ];
     let config = config::load(&args.node, &flags)?;
-    let (data, root_key) = (config.data.clone(), config.root_key.clone());
+    let root_key = config.root_key.clone();
+    let whose = args.node.words(&config);
     let node = Node::start(config, args.accept_clock).await?;
     if let Some(seed) = &args.seed {
         plant(&node, seed, &root_key).await?;
     }
-    tell(&node, &data);
+    tell(&node, &whose);
     stopped(&node).await?;
     tracing::info!("draining");
     node.stop().await;
@@ -59,7 +60,8 @@ async fn plant(node: &Node, seed: &Path, root_key: &RootKeySource) -> Result<(),
     Ok(())
 }
 
-fn tell(node: &Node, data: &Path) {
+/// `whose`: the arguments by which other commands find the same state.
+fn tell(node: &Node, whose: &str) {
     let loaded = node.authority.directory().loaded();
     let count = |key_use, state| {
         loaded
@@ -92,10 +94,7 @@ fn tell(node: &Node, data: &Path) {
     );
     let callers = loaded.view.callers.len();
     if callers == 0 {
-        println!(
-            "callers    none yet; get the first administrator with: curfew bootstrap --data {}",
-            data.display()
-        );
+        println!("callers    none yet; get the first administrator with: curfew bootstrap{whose}");
     } else {
         println!("callers    {callers}");
     }

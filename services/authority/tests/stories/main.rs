@@ -14,6 +14,8 @@ mod endings;
 #[cfg(test)]
 mod explaining;
 #[cfg(test)]
+mod feeding;
+#[cfg(test)]
 mod fence;
 #[cfg(test)]
 mod following;

@@ -269,8 +269,24 @@ async fn a_snapshot_is_followed_by_the_tail_without_a_gap_and_a_stream_resumes_w
     );
     assert_eq!(next(&mut frames).await, None);
 
+    // The log no longer has what comes next for it; this node does.
     world.log.trim(LogPartition(0), read.positions[0] + 1);
-    let mut frames = world.watch(&world.admin, resume).await;
+    let mut frames = world.watch(&world.admin, resume.clone()).await;
+    let mut again = Read::snapshot(&mut frames).await;
+    assert!(again.begin.resumed);
+    let (records, _) = again.tail(&mut frames, 4).await;
+    assert!(records.iter().all(|record| is_of_device(record, "meanwhile")));
+
+    // What neither has is told, never skipped.
+    let oldest = read.watermarks().into_iter().map(|watermark| pb::Watermark {
+        next_offset: 0,
+        ..watermark
+    });
+    let too_old = pb::WatchRevocationsRequest {
+        positions: oldest.collect(),
+        ..resume
+    };
+    let mut frames = world.watch(&world.admin, too_old).await;
     let Some(Frame::Resume(told)) = next(&mut frames).await else {
         panic!("no resume")
     };

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use curfew_authority::{LogEntry, LogError, PartitionSnapshot, Tail};
+use curfew_authority::{FeedError, FeedTail, LogEntry, LogError, PartitionSnapshot};
 use curfew_core::ids::CallerId;
 use curfew_core::mac::sha256;
 use curfew_core::place::{LogPartition, PARTITIONS};
@@ -166,7 +166,7 @@ impl Feed {
         }
     }
 
-    async fn tail(&self, next: Vec<u64>) -> Result<Box<dyn Tail>, Stop> {
+    async fn tail(&self, next: Vec<u64>) -> Result<FeedTail, Stop> {
         self.shared
             .authority
             .tail_from(next)
@@ -443,12 +443,13 @@ impl Feed {
     }
 }
 
-fn of_log(error: &LogError) -> Stop {
+fn of_log(error: &FeedError) -> Stop {
     match error {
-        LogError::OutOfRange { .. } | LogError::NoSuchPartition(_) => {
+        FeedError::Behind => end(pb::ResumeReason::Slow, 0, true),
+        FeedError::Log(LogError::OutOfRange { .. } | LogError::NoSuchPartition(_)) => {
             end(pb::ResumeReason::OutOfRange, 0, false)
         }
-        LogError::Unavailable { .. } => {
+        FeedError::Log(error @ LogError::Unavailable { .. }) => {
             tracing::warn!(
                 error = error as &dyn std::error::Error,
                 "the log does not answer; a stream ends"

@@ -129,6 +129,33 @@ impl Guard {
         }
     }
 
+    /// [`Guard::begin`] for a source that reads the log itself, from these offsets: the new view denies at once
+    /// what the one before denied, and whatever it reads from then on. Nothing is fresh before [`Feed::go_live`].
+    #[must_use]
+    pub fn begin_keeping(&self, log: LogIdentity, registered_at: Millis, next: &[u64]) -> Feed {
+        let before = self.view().as_ref().cloned();
+        let feed = self.begin(log, registered_at);
+        let same = before.as_ref().filter(|before| before.follower.log() == log);
+        for (partition, next) in log.all().zip(next) {
+            let kept = same.and_then(|before| before.follower.state(partition));
+            let index = kept.map_or_else(Index::default, |state| state.index.flat());
+            // A record that cannot be read freezes again where it still lies.
+            feed.load_snapshot(partition, index, *next, None, Vec::new());
+        }
+        if let Some(before) = &before {
+            let mut base = Index::clone(&before.base.load());
+            if same.is_none() {
+                let states = before.follower.log().all();
+                for state in states.filter_map(|partition| before.follower.state(partition)) {
+                    base.absorb(&state.index.flat());
+                }
+            }
+            feed.load_base(base);
+        }
+        feed.show();
+        feed
+    }
+
     /// [`Guard::begin`] without a snapshot, live at once: a log that is read from its start.
     #[must_use]
     pub fn follow(&self, log: LogIdentity, registered_at: Millis) -> Feed {
@@ -165,6 +192,10 @@ impl Feed {
     /// Lets the guard judge by this view; what it held before is dropped.
     pub fn go_live(&self) {
         self.view.trusted.store(true, Ordering::Release);
+        self.show();
+    }
+
+    fn show(&self) {
         self.guard.show(self.view.clone());
         for partition in self.view.follower.log().all() {
             self.guard.wake(self.view.follower.log(), partition);

@@ -206,8 +206,9 @@ impl Guard {
         self.0.report_only
     }
 
-    /// Both clocks, now.
-    pub(crate) fn now(&self) -> Now {
+    /// Both clocks, now: what a source registers by that has no clock of its own.
+    #[must_use]
+    pub fn now(&self) -> Now {
         self.0.clock.now()
     }
 

@@ -12,7 +12,6 @@ mod introspect;
 mod progress;
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,15 +26,12 @@ use tonic::{Request, Status};
 use crate::feed::Source;
 use crate::guard::Guard;
 use crate::route::{Requirements, Stale};
+use crate::wait::jittered_ms;
 use frames::{Ended, Session};
 
 pub use caller_token::CallerToken;
 pub use introspect::GrpcIntrospect;
 
-/// The first wait after a broken stream, doubled up to the last: a hub that restarts sees its guards
-/// spread over ten seconds, and none later than that.
-const WAIT_FIRST_MS: u64 = 100;
-const WAIT_LAST_MS: u64 = 10_000;
 /// A stream over which nothing comes for this many X has a dead peer: heartbeats come each X/5.
 const SILENT_BOUNDS: i64 = 2;
 /// Largest frame asked for, bytes: below tonic's default limit of 4 MiB for one message.
@@ -274,21 +270,6 @@ fn bound_of(guard: &Guard, route: &Requirements) -> pb::RouteBound {
             .map(duration),
         report_only,
     }
-}
-
-/// A wait between half and the whole of 100 ms doubled with each failure.
-fn jittered_ms(failures: u32) -> u64 {
-    let whole = WAIT_FIRST_MS
-        .checked_shl(failures.min(10))
-        .unwrap_or(WAIT_LAST_MS)
-        .min(WAIT_LAST_MS);
-    let half = whole / 2;
-    half + chance() % (half + 1)
-}
-
-/// Chance for waits and for names of reports: nothing is decided by it.
-fn chance() -> u64 {
-    RandomState::new().build_hasher().finish()
 }
 
 fn duration(ms: i64) -> prost_types::Duration {

@@ -1,7 +1,7 @@
 //! What runs beside a resource server: verify, consult the index, challenge.
 //!
 //! A [`Guard`] is built from a [`Config`] and a clock, fed by a [`Source`] (the hub's stream is
-//! [`HubSource`]), and asked at every call: [`Guard::check`]. The layers [`GuardLayer`] (axum and any
+//! [`HubSource`]; the crate `curfew-guard-kafka` reads the log itself), and asked at every call: [`Guard::check`]. The layers [`GuardLayer`] (axum and any
 //! other HTTP service) and [`GrpcGuardLayer`] (tonic) ask it for you.
 //!
 //! What it counts is read by [`Guard::metrics`], or as text by `Guard::prometheus_text` (feature
@@ -47,6 +47,7 @@ mod tls;
 mod token;
 mod trace;
 mod validity;
+mod wait;
 mod watch;
 
 pub use admission::{Admission, Ground};
@@ -66,4 +67,5 @@ pub use route::{Presented, Requirements, Stale};
 pub use running::Running;
 pub use stale::{Introspect, NoAnswer, Question};
 pub use token::Kind;
+pub use wait::wait_after;
 pub use watch::Watch;

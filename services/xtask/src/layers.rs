@@ -76,6 +76,18 @@ const TABLE: &[(&str, MayUse)] = &[
     ),
     ("services/edges", EDGE),
     ("services/guard", MayUse::Only(RESOURCE_SIDE)),
+    // Of the server it sees the log alone.
+    (
+        "services/guard-kafka",
+        MayUse::Only(&[
+            "curfew-guard",
+            "curfew-kafka",
+            "curfew-ports",
+            "curfew-core",
+            "curfew-jose",
+            "curfew-clock",
+        ]),
+    ),
     (
         "services/sidecar",
         MayUse::Only(&[
@@ -121,7 +133,8 @@ const NEVER: &[(&str, &[&str])] = &[
         "curfew-ports",
         &["tonic", "redis", "rdkafka", "redb", "curfew-proto"],
     ),
-    ("curfew-guard", &["redis", "redb"]),
+    ("curfew-guard", &["redis", "rdkafka", "redb"]),
+    ("curfew-guard-kafka", &["redis", "redb"]),
 ];
 
 /// Every breach of the table, in words.

@@ -4,8 +4,9 @@
 //! finds out which log it holds, and then appends and tails; [`examine`] tells what is wrong without opening anything.
 //! What a message looks like to others is told in [`message`].
 //!
-//! What a principal needs: `Read` and `Write` on the topic; for `topics = verify` `DescribeConfigs` too, for
-//! `topics = create` also `Create`. No group, no transactional id and nothing of the cluster.
+//! What a principal needs: `Read` and `Write` on the topic, `Read` alone for [`Kafka::open_to_read`]; for
+//! `topics = verify` `DescribeConfigs` too, for `topics = create` also `Create`. No group, no transactional id and
+//! nothing of the cluster.
 //!
 //! **Invariant:** readers assign every partition and keep their own positions: no group, no commit, no reset.
 
@@ -48,7 +49,8 @@ pub struct Kafka {
 #[derive(Debug)]
 struct Inner {
     identity: LogIdentity,
-    producer: Producer,
+    /// `None`: opened to read.
+    producer: Option<Producer>,
     questions: Questions,
     tails: Tails,
     queue_max: u32,
@@ -58,6 +60,16 @@ impl Kafka {
     /// Opens the log: makes or looks at the topic as `options.topics` says, and finds out which log it holds.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
         options.check()?;
+        Self::open_with(options, true).await
+    }
+
+    /// Opens the log for one who only reads it: no topic is made, and every append is refused.
+    pub async fn open_to_read(options: Options) -> Result<Self, OpenError> {
+        options.check_to_read()?;
+        Self::open_with(options, false).await
+    }
+
+    async fn open_with(options: Options, writes: bool) -> Result<Self, OpenError> {
         let questions = Questions::new(&options)?;
         let partitions = topic::prepare(&options, &questions).await?;
         let name = options.topic_name();
@@ -86,7 +98,7 @@ impl Kafka {
         Ok(Self {
             inner: Arc::new(Inner {
                 identity,
-                producer: Producer::new(&options)?,
+                producer: writes.then(|| Producer::new(&options)).transpose()?,
                 questions,
                 tails,
                 queue_max: options.queue_max,
@@ -105,6 +117,6 @@ impl Kafka {
     #[must_use]
     pub fn queue(&self) -> (usize, usize) {
         let max = usize::try_from(self.inner.queue_max).unwrap_or(usize::MAX);
-        (self.inner.producer.in_flight(), max)
+        (self.inner.producer.as_ref().map_or(0, Producer::in_flight), max)
     }
 }

@@ -19,7 +19,10 @@ impl Log for Kafka {
         if partition.0 >= self.inner.identity.partitions {
             return Err(LogError::NoSuchPartition(partition));
         }
-        self.inner.producer.append(partition, record).await
+        let Some(producer) = &self.inner.producer else {
+            return Err(unavailable("append", "the log was opened to read"));
+        };
+        producer.append(partition, record).await
     }
 
     async fn bounds(&self) -> Result<Vec<Bounds>, LogError> {

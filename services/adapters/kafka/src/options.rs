@@ -119,6 +119,17 @@ impl Options {
         format!("{}{}", self.prefix, self.topic)
     }
 
+    /// [`Options::check`] for one who only reads: making the topic is for those who write it.
+    pub fn check_to_read(&self) -> Result<(), OpenError> {
+        if self.topics == Topics::Create {
+            return Err(OpenError::Option {
+                option: "topics",
+                why: "`create` is for those who write the log; a reader takes `trust` or `verify`".to_owned(),
+            });
+        }
+        self.check()
+    }
+
     /// Refuses what could not work, by name.
     pub fn check(&self) -> Result<(), OpenError> {
         let invalid = |option, why: String| Err(OpenError::Option { option, why });
@@ -223,6 +234,17 @@ mod tests {
         ] {
             let told = refused(change);
             assert!(told.contains(&format!("`{named}`")), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_reader_makes_no_topic() {
+        let mut options = Options::new("127.0.0.1:9092");
+        let told = options.check_to_read().unwrap_err().to_string();
+        assert!(told.contains("`topics`") && told.contains("`trust`"), "{told}");
+        for topics in [Topics::Verify, Topics::Trust] {
+            options.topics = topics;
+            options.check_to_read().unwrap();
         }
     }
 

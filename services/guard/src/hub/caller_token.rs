@@ -16,8 +16,9 @@ use tonic::Request;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::Channel;
 
-use super::{BearerToken, chance};
+use super::BearerToken;
 use crate::stale::NoAnswer;
+use crate::wait::chance;
 
 /// The part of a token's life after which it is fetched again: a hub that is away for a moment is no trouble.
 const FRESH_PART: u32 = 2;

@@ -22,6 +22,7 @@ use curfew_wire::{SnapshotSum, decode_entry, decode_log};
 use super::ms_of;
 use crate::feed::Feed;
 use crate::guard::Guard;
+use crate::wait::WAIT_LAST_MS;
 
 /// The most elements of a snapshot: 1.5 GB of marks; whoever has more must shard its guards.
 const ENTRIES_MAX: usize = 10_000_000;
@@ -118,7 +119,7 @@ impl Session {
             self.forget("a frame that this version does not know");
             return Some(Ended {
                 why: "unknown frame",
-                retry_after_ms: super::WAIT_LAST_MS,
+                retry_after_ms: WAIT_LAST_MS,
             });
         };
         match self.step(frame) {

@@ -7,10 +7,11 @@ use std::time::Duration;
 use curfew_core::ids::RecordId;
 use curfew_proto::revocation::v1 as pb;
 
-use super::{HubSource, chance, duration, ms_of, timestamp};
+use super::{HubSource, duration, ms_of, timestamp};
 use crate::guard::Guard;
 use crate::refused::short_code;
 use crate::report::{Activity, RefusalKind, Refusals, Sample};
+use crate::wait::chance;
 
 /// How often, until the hub says otherwise: a lease holds 30 s, so five reports may be lost.
 const EVERY: Duration = Duration::from_secs(5);

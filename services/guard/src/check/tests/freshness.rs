@@ -1,6 +1,8 @@
 //! Freshness and the stale ladder.
 
-use curfew_core::place::{LogPartition, Partition, Position};
+use std::sync::Arc;
+
+use curfew_core::place::{LogIdentity, LogPartition, Partition, Position};
 use curfew_core::record::{LogRecord, UnknownRecord};
 use curfew_core::refusal::Reason;
 use curfew_core::time::Now;
@@ -140,6 +142,36 @@ fn a_changed_history_ends_the_freshness_and_not_the_denials() {
     feed.go_live();
     bench.refused(&revoked, Reason::FreshnessStale);
     assert_eq!(bench.guard.metrics().reloads(), 1);
+}
+
+#[test]
+fn a_view_that_keeps_denies_by_both_at_once_and_proves_nothing_before_it_is_live() {
+    let other = LogIdentity::new([8; 16], 2).unwrap();
+    for (log, partition) in [(LOG, home()), (other, other.home_of(partition()))] {
+        let bench = Bench::new();
+        let of = |n| bench.token_with("sid", json!(sid(n).to_string()));
+        bench.revoke(revocation("sid", &sid(8).to_string()));
+        let next = vec![5; usize::from(log.partitions)];
+        let feed = bench.guard.begin_keeping(log, NOW.plus_ms(-1), &next);
+        let place = |offset| Position { partition, offset };
+        let revoked = LogRecord::Revocation(Arc::new(revocation("sid", &sid(9).to_string())));
+        feed.apply(place(5), &revoked).unwrap();
+        for n in [8, 9] {
+            bench.refused(&of(n), Reason::TokenRevoked);
+        }
+        feed.go_live();
+        bench.refused(&of(1), Reason::FreshnessStale);
+        let LogRecord::Heartbeat(beat) = heartbeat(NOW) else {
+            unreachable!()
+        };
+        let beat = LogRecord::Heartbeat(curfew_core::record::Heartbeat { log, ..beat });
+        feed.apply(place(6), &beat).unwrap();
+        bench.admitted(&of(1));
+        for n in [8, 9] {
+            bench.refused(&of(n), Reason::TokenRevoked);
+        }
+        assert_eq!(bench.guard.metrics().reloads(), 1);
+    }
 }
 
 #[test]

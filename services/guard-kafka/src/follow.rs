@@ -108,7 +108,10 @@ impl Following<'_> {
         self.did_follow = false;
         let reading = match self.reading.take() {
             Some(reading) if reading.is_sound() => reading,
-            Some(_) | None => {
+            unsound => {
+                if let Some(reading) = unsound {
+                    reading.end();
+                }
                 let log = self.log.open(self.expected).await?;
                 Reading::begin(log, self.guard).await?
             }
@@ -132,7 +135,7 @@ impl Following<'_> {
         if broken.is_reload()
             && let Some(reading) = self.reading.take()
         {
-            reading.distrust();
+            reading.end();
         }
         if broken.is_other_log() {
             tracing::error!(

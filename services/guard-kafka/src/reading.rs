@@ -130,8 +130,10 @@ impl Reading {
     }
 
     /// Nothing is fresh by it any more.
-    pub(crate) fn distrust(self) {
+    pub(crate) fn end(self) {
         self.feed.distrust();
+        // The last hold of a client waits for its threads, which no thread of the runtime should.
+        tokio::task::spawn_blocking(move || drop(self.log));
     }
 }
 

@@ -164,6 +164,7 @@ impl std::fmt::Debug for Producer {
 #[cfg(test)]
 mod tests {
     use curfew_ports::testing::sample_log_records;
+    use futures_util::future::{Either, select};
     use rdkafka::ClientContext;
     use rdkafka::mocking::MockCluster;
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
@@ -219,21 +220,19 @@ mod tests {
         options.queue_max = 1;
         cluster.create_topic(&options.topic_name(), 1, 1).unwrap();
         cluster.broker_down(1).unwrap();
-        let producer = Arc::new(Producer::new(&options).unwrap());
+        let producer = Producer::new(&options).unwrap();
         let record = sample_log_records()[0].clone();
-        let waiting = tokio::spawn({
-            let (producer, record) = (producer.clone(), record.clone());
-            async move { producer.append(LogPartition(0), &record).await }
-        });
-        while producer.in_flight() == 0 {
-            tokio::task::yield_now().await;
-        }
-        let refused = producer.append(LogPartition(0), &record).await.unwrap_err();
+        let append = || Box::pin(producer.append(LogPartition(0), &record));
+        // The first one has the only place from the moment that it is polled.
+        let Either::Right((refused, waiting)) = select(append(), append()).await else {
+            panic!("the first one was answered without a broker")
+        };
+        let refused = refused.unwrap_err();
         let LogError::Unavailable { source, .. } = refused else {
             panic!("not unavailable: {refused}")
         };
         assert!(source.to_string().contains("full"), "{source}");
         cluster.broker_up(1).unwrap();
-        assert_eq!(waiting.await.unwrap().unwrap().offset, 0);
+        assert_eq!(waiting.await.unwrap().offset, 0);
     }
 }

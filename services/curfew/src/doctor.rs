@@ -58,7 +58,9 @@ pub(crate) async fn run(args: Doctor) -> Result<ExitCode, Failure> {
     match args.what {
         Some(What::Guard(guard)) => guard::look(&guard, &mut findings).await?,
         // Somebody else's node: nothing of this machine is meant.
-        None if args.reach.address.is_some() => remote::look(&args.reach, &mut findings).await?,
+        None if args.reach.address.is_some() && args.node.servers.named().is_none() => {
+            remote::look(&args.reach, &mut findings).await?
+        }
         None => local::look(&args.node, &mut findings).await?,
     }
     if json {

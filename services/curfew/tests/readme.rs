@@ -26,9 +26,9 @@ const PAGE: &str = include_str!("../../../README.md");
 /// The block that a reader leaves running in a terminal of its own, and the line that says it is there.
 const SERVE: (&str, &str) = ("cargo run --release -- serve", "ready");
 /// The page's ports: each is replaced by a free one.
-const PORTS: [&str; 3] = ["7400", "7480", "8080"];
+const PORTS: [&str; 5] = ["7400", "7480", "8080", "7401", "7402"];
 /// How many blocks the page has: one that is added or lost is noticed.
-const BLOCKS: usize = 10;
+const BLOCKS: usize = 13;
 
 #[test]
 fn every_block_of_the_readme_runs_and_prints_what_the_page_says() {
@@ -61,7 +61,7 @@ fn every_block_of_the_readme_runs_and_prints_what_the_page_says() {
 fn the_ports_of_the_page_are_those_of_the_programs() {
     let sample = fs::read_to_string(root().join("deploy/curfew.toml")).unwrap();
     let example = fs::read_to_string(root().join("services/guard/examples/axum_api.rs")).unwrap();
-    for (port, text) in [(PORTS[0], &sample), (PORTS[1], &sample), (PORTS[2], &example)] {
+    for (port, text) in PORTS.iter().zip([&sample, &sample, &example]) {
         assert!(text.contains(&format!("\"127.0.0.1:{port}\"")), "{port}");
         assert!(PAGE.contains(&format!("127.0.0.1:{port}")), "{port}");
     }
@@ -77,7 +77,21 @@ fn root() -> PathBuf {
 /// The directory in which the page is tried: the repository linked in, a `cargo` of its own, free ports.
 struct House {
     environment: Vec<(String, String)>,
-    ports: [u16; 3],
+    ports: [u16; PORTS.len()],
+    #[expect(dead_code, reason = "dropped, it ends what the page starts")]
+    deps: Deps,
+}
+
+/// The servers that `cargo xtask deps up` starts; they outlive whoever started them.
+struct Deps(PathBuf);
+
+impl Drop for Deps {
+    fn drop(&mut self) {
+        // The page's own last block has done it where the test went well.
+        if let Err(error) = curfew_servers::kill_all_in(&self.0) {
+            eprintln!("{}: {error}", self.0.display());
+        }
+    }
 }
 
 impl House {
@@ -107,7 +121,7 @@ impl House {
             bin.display(),
             tools.join("bin").display()
         );
-        let [grpc, http, api] = ports.map(|port| format!("127.0.0.1:{port}"));
+        let [grpc, http, api, ..] = ports.map(|port| format!("127.0.0.1:{port}"));
         let environment = [
             ("PATH", path),
             ("CURFEW_GRPC_LISTEN", grpc.clone()),
@@ -118,6 +132,7 @@ impl House {
             ("LISTEN", api),
         ];
         Self {
+            deps: Deps(directory.join("target/deps")),
             environment: environment.map(|(name, value)| (name.to_owned(), value)).into(),
             ports,
         }
@@ -161,7 +176,7 @@ impl House {
 
 /// Ports that are free now, and below those that the system gives to whoever asks for any: the servers come
 /// later, and nothing takes a port meanwhile.
-fn free_ports() -> [u16; 3] {
+fn free_ports() -> [u16; PORTS.len()] {
     let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
     let held: Vec<_> = (first..32_768)
         .filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
@@ -196,6 +211,11 @@ case "$*" in
         while [[ "$1" != -- ]]; do shift; done
         shift
         exec '{example}' "$@" ;;
+    "xtask deps "?*)
+        shift
+        set -- --package curfew-xtask -- "$@" --directory "$PWD/target/deps"
+        cd '{root}'
+        exec '{cargo}' run --quiet "$@" ;;
     "xtask test")
         # To run the tests in a test would not end: that the command is there is what can be said.
         cd '{root}'

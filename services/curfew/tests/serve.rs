@@ -155,7 +155,13 @@ fn a_directory_that_cannot_be_written_is_named_with_what_mends_it() {
     let set = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     set(dir.path(), 0o755);
     let binary = dir.path().join("curfew");
-    std::fs::copy(env!("CARGO_BIN_EXE_curfew"), &binary).unwrap();
+    // By a process of its own: a file that this one holds open for writing while another test starts a program
+    // cannot be run ("text file busy").
+    let copied = Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_curfew"))
+        .arg(&binary)
+        .status();
+    assert!(copied.unwrap().success());
     let data = dir.path().join("data");
     std::fs::create_dir(&data).unwrap();
     set(&data, 0o555);

@@ -25,6 +25,9 @@ use wanted::Wanted;
 /// How often a topic that was just made is looked for: brokers tell one another within some milliseconds.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// Within this every broker knows of a topic.
+const KNOWN_WITHIN: Duration = Duration::from_secs(2);
+
 /// Makes the topic, looks at it or trusts it, as the options say; gives its number of partitions.
 pub(crate) async fn prepare(options: &Options, questions: &Questions) -> Result<u16, OpenError> {
     let seen = answered(
@@ -47,9 +50,7 @@ pub(crate) async fn prepare(options: &Options, questions: &Questions) -> Result<
     };
     let partitions = partitions_of(options, &wanted.name, &topic)?;
     if options.topics != Topics::Trust {
-        let admin = admin(options)?;
-        let entries = entries(&admin, options, ResourceSpecifier::Topic(&wanted.name)).await;
-        drop_apart(admin);
+        let entries = entries_of_new(options, &wanted.name).await?;
         let entries = answered(options, questions, "how the topic is set", entries)?;
         let findings = settings::judge(&wanted, &topic, &entries);
         if findings.iter().any(|finding| finding.severity == Severity::Wrong) {
@@ -254,6 +255,22 @@ fn admin_options(options: &Options) -> AdminOptions {
     AdminOptions::new()
         .request_timeout(Some(options.request_timeout))
         .operation_timeout(Some(options.request_timeout))
+}
+
+/// The topic's settings. One that was made a moment ago, by whomever, is not known to every broker yet, and one
+/// that does not know it answers as one that does not tell.
+async fn entries_of_new(options: &Options, name: &str) -> Result<KafkaResult<Entries>, OpenError> {
+    let admin = admin(options)?;
+    let until = Instant::now() + options.request_timeout.min(KNOWN_WITHIN);
+    let entries = loop {
+        let entries = entries(&admin, options, ResourceSpecifier::Topic(name)).await;
+        if entries.is_ok() || Instant::now() >= until {
+            break entries;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    };
+    drop_apart(admin);
+    Ok(entries)
 }
 
 async fn entries(

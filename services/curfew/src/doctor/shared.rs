@@ -52,7 +52,7 @@ fn kafka(options: &curfew_kafka::Options, report: Report, findings: &mut Finding
             .unwrap_or("that does not tell its id");
         findings.well(
             check,
-            format!("{} brokers of the cluster {cluster}", report.brokers),
+            format!("cluster {cluster} answers; brokers in it: {}", report.brokers),
         );
     }
     if let Some(partitions) = report.partitions {

@@ -96,7 +96,7 @@ impl Authority {
         entry: OutboxEntry,
     ) -> Answer<bool> {
         let before = self.lacking(&entry);
-        let (appended, lacking) = self.append_to(before, &entry.outgoing.record).await;
+        let (appended, lacking) = self.append_to(before, &entry.outgoing.record, None).await;
         if appended.is_empty() && !lacking.is_empty() {
             return Ok(false);
         }

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use curfew_core::decide::{Context, Verdict};
 use curfew_core::directory::Tenant;
-use curfew_core::ids::{KeyId, RecordId, TenantId};
+use curfew_core::ids::{KeyId, TenantId};
 use curfew_core::mac::Entropy;
-use curfew_core::place::{LogPartition, Partition, Position};
-use curfew_core::record::{LogRecord, Outgoing};
+use curfew_core::place::Partition;
+use curfew_core::record::Outgoing;
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::stored::{Decision, Key};
 use curfew_core::time::{DELTA_MS, DIRECTORY_AGE_MAX_MS, Millis};
@@ -22,7 +22,7 @@ use curfew_ports::store::{Commit, CommitOutcome};
 
 use tracing::Instrument as _;
 
-use crate::answer::{Answer, Level, Published, store_unavailable};
+use crate::answer::{Answer, Published, store_unavailable};
 use crate::directory::Loaded;
 use crate::node::Authority;
 use crate::seen::Seen;
@@ -260,82 +260,6 @@ impl Authority {
         }
     }
 
-    /// Where the published records lie; a store that is no log has its handler append them now.
-    async fn published(
-        &self,
-        outgoing: Vec<Outgoing>,
-        positions: Option<Vec<Vec<Position>>>,
-    ) -> Vec<Published> {
-        let mut published = Vec::with_capacity(outgoing.len());
-        let mut known = positions.map(Vec::into_iter);
-        for outgoing in outgoing {
-            let Some(id) = outgoing.record.event_id() else {
-                continue;
-            };
-            let (positions, level) = match &mut known {
-                Some(known) => (known.next().unwrap_or_default(), Level::Durable),
-                None => self.append(&outgoing).await,
-            };
-            tell_append(self.parts.log.kind(), id, &positions);
-            published.push(Published { id, positions, level });
-        }
-        published
-    }
-
-    /// Appends one record wherever it belongs; the relay finishes what fails here.
-    async fn append(&self, outgoing: &Outgoing) -> (Vec<Position>, Level) {
-        let targets = self.targets_of(outgoing);
-        let (positions, lacking) = self.append_to(targets, &outgoing.record).await;
-        let level = if lacking.is_empty() {
-            Level::Durable
-        } else {
-            Level::Stored
-        };
-        (positions, level)
-    }
-
-    /// The log partitions that a record goes to.
-    pub(crate) fn targets_of(&self, outgoing: &Outgoing) -> Vec<LogPartition> {
-        let log = self.follower.log();
-        if outgoing.wide {
-            log.all().collect()
-        } else {
-            vec![log.home_of(outgoing.home)]
-        }
-    }
-
-    /// Appends to all of these at once; answers where it lies now, and which still lack it. One partition
-    /// without a leader keeps the record from none of the others.
-    pub(crate) async fn append_to(
-        &self,
-        targets: Vec<LogPartition>,
-        record: &LogRecord,
-    ) -> (Vec<Position>, Vec<LogPartition>) {
-        let mut appends = tokio::task::JoinSet::new();
-        for target in &targets {
-            let (log, target, record) = (self.parts.log.clone(), *target, record.clone());
-            appends.spawn(async move { log.append(target, &record).await });
-        }
-        let mut positions = Vec::with_capacity(targets.len());
-        while let Some(appended) = appends.join_next().await {
-            match appended {
-                Ok(Ok(position)) => positions.push(position),
-                Ok(Err(error)) => tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "record stays in the outbox"
-                ),
-                Err(error) => tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "an append ended without an answer"
-                ),
-            }
-        }
-        positions.sort_unstable_by_key(|position: &Position| position.partition);
-        let has_it = |target: &LogPartition| positions.iter().any(|position| position.partition == *target);
-        let lacking = targets.into_iter().filter(|target| !has_it(target)).collect();
-        (positions, lacking)
-    }
-
     async fn pause(&self, tries: u32) {
         let most = 1_u64.checked_shl(tries).unwrap_or(PAUSE_MAX_MS).min(PAUSE_MAX_MS);
         let [chance] = self.chance().draw::<1>();
@@ -346,25 +270,6 @@ impl Authority {
             tokio::time::sleep(Duration::from_millis(ms)).await;
         }
     }
-}
-
-/// One span for each record that was published, with its places: an append of its own, or a part of the
-/// commit that has just become durable (OpenTelemetry's messaging conventions).
-fn tell_append(log: &'static str, id: RecordId, positions: &[Position]) {
-    let first = positions.first();
-    let span = tracing::debug_span!(
-        target: curfew_trace::TARGET,
-        "curfew.log.append",
-        otel.kind = "producer",
-        messaging.system = log,
-        messaging.operation.name = "append",
-        messaging.operation.r#type = "send",
-        messaging.message.id = %id,
-        messaging.destination.partition.id = first.map(|position| position.partition.0),
-        curfew.log.offset = first.map(|position| position.offset),
-        curfew.log.copies = positions.len(),
-    );
-    let _in_span = span.enter();
 }
 
 fn keys_of(ask: &Ask) -> Vec<Key> {

@@ -1,6 +1,8 @@
 //! The store that keeps an outbox: what is told while the log is away, and what the relay does later.
 
-use curfew_authority::{Level, Target};
+use std::time::Duration;
+
+use curfew_authority::{Level, Target, answering_within};
 use curfew_core::ids::{ClientId, RecordId};
 use curfew_core::place::{LogPartition, Partition};
 use curfew_core::refusal::{Class, Reason};
@@ -99,6 +101,32 @@ async fn an_append_whose_answer_was_lost_is_repeated_and_its_copy_counts_once() 
     assert_eq!(world.revocations().len(), 1);
     let entry = world.authority.journal().get(ended.published[0].id).unwrap();
     assert_eq!(entry.positions.len(), 1, "where it lay first");
+}
+
+#[tokio::test]
+async fn a_log_that_hangs_is_told_as_stored_while_the_caller_still_waits() {
+    let world = World::with_outbox().await;
+    let tokens = world.sign_in("alice", "web").await;
+    let held = world.log.delay_next();
+    let revoking = world.revoke(Target::Session(tokens.issued.refresh.sid));
+    let ended = answering_within(Duration::from_millis(200), revoking)
+        .await
+        .unwrap();
+    let [published] = &ended.published[..] else {
+        panic!("{ended:?}")
+    };
+    assert_eq!((published.level, published.positions.len()), (Level::Stored, 0));
+    // Nobody waits for it any more, and it goes on.
+    held.arrived().await;
+    held.release();
+    while copies(&world, published.id).iter().sum::<usize>() == 0 {
+        tokio::task::yield_now().await;
+    }
+    world.clock.advance(6_000);
+    world.hear().await;
+    let partition = world.key_of(&tokens).partition();
+    assert_eq!(world.authority.relay(partition).await.unwrap(), 1);
+    assert_eq!(copies(&world, published.id).iter().sum::<usize>(), 1);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use curfew_authority::{Authority, Credentials};
+use curfew_authority::{Authority, Credentials, answering_within};
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use futures_util::FutureExt as _;
 use http::{Extensions, HeaderMap};
@@ -124,7 +124,7 @@ where
                 let Some(time) = own.into_iter().chain(patience).min() else {
                     return served.await;
                 };
-                match tokio::time::timeout(time, served).await {
+                match tokio::time::timeout(time, answering_within(time, served)).await {
                     Ok(served) => served,
                     Err(_) => Err(late(&shared, rule, time)),
                 }

@@ -34,6 +34,7 @@ pub struct Ring {
     subject: Option<MacKey>,
     key_set: KeySet,
     key_set_json: Arc<[u8]>,
+    is_sealed_otherwise: bool,
 }
 
 impl Ring {
@@ -72,11 +73,24 @@ impl Ring {
                 KeyUse::Page | KeyUse::Subject => {}
             }
         }
+        let has_opened = !published.is_empty()
+            || !tags.is_empty()
+            || ring.signer.is_some()
+            || ring.page.is_some()
+            || ring.subject.is_some();
+        let is_living = |key: &Arc<KeyRecord>| key.state != KeyState::Revoked;
+        ring.is_sealed_otherwise = view.keys.values().any(is_living) && !has_opened;
         ring.tags = current_tag.and_then(|current| MacRing::new(current, tags));
         let json = curfew_jose::serialize_key_set(&published);
         ring.key_set = KeySet::parse(&json).unwrap_or_default();
         ring.key_set_json = json.into();
         ring
+    }
+
+    /// Whether there are keys and none of them could be opened: they were sealed under another root key than ours.
+    #[must_use]
+    pub const fn is_sealed_otherwise(&self) -> bool {
+        self.is_sealed_otherwise
     }
 
     /// The key that signs.

@@ -23,6 +23,10 @@ use crate::state::State;
 
 /// Where the running node listens, for the commands that talk to it.
 const ADDRESS: &str = "grpc.address";
+/// A node that could open no key would answer no call, and nobody would know why.
+const OTHER_ROOT_KEY: &str = "`keys.root_key`: the key ring that is there was sealed under another root key, and none \
+    of its keys can be opened; give this node the root key that the ring was made with (CURFEW_KEYS_ROOT_KEY or \
+    `keys.root_key_file`), which all nodes share";
 /// How often the directory's version is read.
 const POLL_EVERY: Duration = Duration::from_secs(1);
 /// How often the outboxes are looked at: it is the crash net under handlers, who append themselves.
@@ -139,6 +143,9 @@ impl Node {
             .bootstrap()
             .await
             .map_err(|refusal| refusal.to_string())?;
+        if authority.directory().loaded().ring.is_sealed_otherwise() {
+            return Err(OTHER_ROOT_KEY.into());
+        }
         authority
             .catch_up()
             .await

@@ -186,6 +186,27 @@ pub struct Backend {
     pub token: String,
 }
 
+/// A connection to this address.
+pub async fn channel(address: &str) -> Channel {
+    let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
+    endpoint.connect().await.unwrap()
+}
+
+/// A caller's own token, for its id and secret.
+pub async fn caller_token(channel: Channel, id: &str, secret: &str) -> Result<String, tonic::Status> {
+    use base64::Engine as _;
+    let basic = base64::engine::general_purpose::STANDARD.encode(format!("{id}:{secret}"));
+    let mut tokens = TokenServiceClient::with_interceptor(channel, Bearer(format!("Basic {basic}")));
+    let request = token::IssueAppTokenRequest {
+        client: format!("tenants/curfew/clients/{id}"),
+        resource: "tenants/curfew/resources/curfew".into(),
+        request_id: request_id(),
+        ..Default::default()
+    };
+    let answer = tokens.issue_app_token(request).await?.into_inner();
+    Ok(answer.tokens.unwrap().access_token)
+}
+
 pub fn request_id() -> String {
     uuid::Uuid::new_v4().to_string()
 }
@@ -197,35 +218,20 @@ impl Backend {
 
     /// The same, where the node may not have read yet that there is such a caller.
     pub async fn known(server: &Server, secret: &str) -> Result<Self, tonic::Status> {
-        use base64::Engine as _;
-        let channel = Channel::from_shared(format!("http://{}", server.grpc))
-            .unwrap()
-            .connect()
-            .await
-            .unwrap();
-        let basic = base64::engine::general_purpose::STANDARD.encode(format!("backend:{secret}"));
-        let mut tokens =
-            TokenServiceClient::with_interceptor(channel.clone(), Bearer(format!("Basic {basic}")));
-        let request = token::IssueAppTokenRequest {
-            client: "tenants/curfew/clients/backend".into(),
-            resource: "tenants/curfew/resources/curfew".into(),
-            request_id: request_id(),
-            ..Default::default()
-        };
-        let token = tokens
-            .issue_app_token(request)
-            .await?
-            .into_inner()
-            .tokens
-            .unwrap()
-            .access_token;
+        let channel = channel(&server.grpc).await;
+        let token = caller_token(channel.clone(), "backend", secret).await?;
+        Ok(Self::with(channel, token))
+    }
+
+    /// With a token that was fetched before.
+    pub fn with(channel: Channel, token: String) -> Self {
         let bearer = Bearer(format!("Bearer {token}"));
-        Ok(Self {
+        Self {
             sessions: SessionServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             tokens: TokenServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             revocations: RevocationServiceClient::with_interceptor(channel, bearer),
             token,
-        })
+        }
     }
 
     pub async fn sign_in(&self, subject: &str) -> Result<String, tonic::Status> {

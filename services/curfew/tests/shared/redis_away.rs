@@ -1,0 +1,250 @@
+//! Redis goes away and comes back: stopped for a while, and killed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use curfew_core::place::Partition;
+use curfew_core::stored::{Key, PartitionRecord, Record, Write};
+use curfew_ports::store::{Commit, CommitOutcome, Store as _};
+use curfew_proto::session::v1 as session;
+use curfew_proto::token::v1 as token;
+use tonic::{Code, Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::process::{Backend, Server, TENANT, channel, request_id};
+use super::servers::{Servers, backend, readiness, told, until};
+
+/// What callers wait for an answer.
+const DEADLINE: Duration = Duration::from_secs(4);
+/// What was acknowledged is on the disk.
+const ALWAYS: &[&str] = &["appendfsync always"];
+
+fn patient<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(DEADLINE);
+    request
+}
+
+async fn refresh(backend: &Backend, refresh_token: &str) -> Result<String, Status> {
+    let request = patient(token::RefreshTokensRequest {
+        refresh_token: refresh_token.to_owned(),
+        client: format!("{TENANT}/clients/web"),
+        ..Default::default()
+    });
+    let refreshed = backend.tokens.clone().refresh_tokens(request).await?;
+    Ok(refreshed.into_inner().tokens.unwrap().refresh_token)
+}
+
+async fn open(backend: &Backend, subject: &str, request_id: &str) -> Result<String, Status> {
+    let request = patient(session::CreateSessionRequest {
+        parent: TENANT.to_owned(),
+        session: Some(session::Session {
+            subject: format!("{TENANT}/subjects/{subject}"),
+            ..Default::default()
+        }),
+        request_id: request_id.to_owned(),
+        ..Default::default()
+    });
+    let opened = backend.sessions.clone().create_session(request).await?;
+    Ok(opened.into_inner().session.unwrap().name)
+}
+
+async fn end(backend: &Backend, session: &str, request_id: &str) -> Result<(), Status> {
+    let request = patient(session::EndSessionRequest {
+        name: session.to_owned(),
+        request_id: request_id.to_owned(),
+        ..Default::default()
+    });
+    backend.sessions.clone().end_session(request).await.map(drop)
+}
+
+async fn health(server: &Server) -> ServingStatus {
+    let mut client = HealthClient::new(channel(&server.grpc).await);
+    let request = HealthCheckRequest {
+        service: "ready".to_owned(),
+    };
+    client.check(request).await.unwrap().into_inner().status()
+}
+
+async fn is_ready_again(server: &Server) {
+    until("the node is ready again", async || {
+        (readiness(server).await.0 && health(server).await == ServingStatus::Serving).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_redis_hangs_callers_are_told_to_repeat_and_repeats_know_their_own_work() {
+    let servers = Servers::start();
+    let node = servers.node();
+    let secret = servers.seeded().backend;
+    let backend = backend(&node, &secret).await;
+    let (alice, bob) = (
+        backend.sign_in("alice").await.unwrap(),
+        backend.sign_in("bob").await.unwrap(),
+    );
+    let of_alice = backend.issue(&alice).await.unwrap().refresh_token;
+    let of_bob = backend.issue(&bob).await.unwrap().refresh_token;
+    assert_eq!(health(&node).await, ServingStatus::Serving);
+
+    let ids = [request_id(), request_id()];
+    servers.redis.stop_the_clock();
+    let refused = tokio::join!(
+        refresh(&backend, &of_alice),
+        open(&backend, "carol", &ids[0]),
+        end(&backend, &bob, &ids[1]),
+    );
+    let refused = [
+        refused.0.unwrap_err(),
+        refused.1.unwrap_err(),
+        refused.2.unwrap_err(),
+    ];
+    until("the node is not ready", async || {
+        let (is_ready, said) = readiness(&node).await;
+        let is_told = !is_ready && said["directory"] == false;
+        (is_told && health(&node).await == ServingStatus::NotServing).then_some(())
+    })
+    .await;
+    let late = refresh(&backend, &of_alice).await.unwrap_err();
+    servers.redis.go_on();
+    for status in refused.iter().chain([&late]) {
+        let (code, reason, repeats) = told(status);
+        assert_eq!((code, repeats), (Code::Unavailable, true), "{status:?}");
+        assert!(
+            ["STORE_UNAVAILABLE", "DIRECTORY_STALE"].contains(&&*reason),
+            "{status:?}"
+        );
+    }
+
+    is_ready_again(&node).await;
+    let first = refresh(&backend, &of_alice).await.unwrap();
+    assert_eq!(
+        refresh(&backend, &of_alice).await.unwrap(),
+        first,
+        "one successor"
+    );
+    refresh(&backend, &first).await.unwrap();
+    let carol = open(&backend, "carol", &ids[0]).await.unwrap();
+    assert_eq!(open(&backend, "carol", &ids[0]).await.unwrap(), carol);
+    end(&backend, &bob, &ids[1]).await.unwrap();
+    let over = refresh(&backend, &of_bob).await.unwrap_err();
+    assert_eq!(
+        told(&over),
+        (Code::FailedPrecondition, "SESSION_ENDED".to_owned(), false)
+    );
+}
+
+/// What a worker was told.
+#[derive(Default)]
+struct Told {
+    /// Sessions and their newest refresh token.
+    alive: BTreeMap<String, String>,
+    ended: BTreeMap<String, String>,
+}
+
+/// Signs in, refreshes and ends, until nobody answers.
+async fn work(backend: Backend, worker: usize, told: Arc<Mutex<Told>>) -> Status {
+    for n in 0.. {
+        let worked = async {
+            let session = open(&backend, &format!("u{worker}-{n}"), &request_id()).await?;
+            let issued = backend.issue(&session).await?.refresh_token;
+            told.lock().unwrap().alive.insert(session.clone(), issued.clone());
+            let newest = refresh(&backend, &issued).await?;
+            told.lock().unwrap().alive.insert(session.clone(), newest.clone());
+            if n % 2 == 0 {
+                // From here on it may have ended, or not.
+                told.lock().unwrap().alive.remove(&session);
+                end(&backend, &session, &request_id()).await?;
+                told.lock().unwrap().ended.insert(session, newest);
+            }
+            Ok(())
+        };
+        if let Err(status) = worked.await {
+            return status;
+        }
+    }
+    unreachable!("workers end when nobody answers")
+}
+
+/// Opens every partition for the present history, as a recovery with nothing to merge does.
+async fn recovered(servers: &Servers) {
+    let options = curfew_redis::Options::from_url(&servers.redis.url()).unwrap();
+    let store = curfew_redis::Redis::open(&options).await.unwrap();
+    for partition in Partition::all() {
+        let view = store.read(partition, &[Key::Partition]).await.unwrap();
+        let Some(Record::Partition(before)) = view.values[0].as_ref().map(|value| value.record.clone())
+        else {
+            panic!("no partition record in {partition:?}")
+        };
+        let record = PartitionRecord {
+            incarnation: view.incarnation,
+            opened: view.store_time,
+            ..before
+        };
+        let commit = Commit {
+            partition,
+            incarnation: view.incarnation,
+            now: view.store_time,
+            nonce: partition.number().to_be_bytes().repeat(4).try_into().unwrap(),
+            expected: Vec::new(),
+            writes: vec![(Key::Partition, Write::put(Record::Partition(record)))],
+            publish: Vec::new(),
+        };
+        let outcome = store.commit(commit).await.unwrap();
+        assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_was_killed_and_restarted_is_fenced_until_recovered_and_has_all_that_was_acknowledged() {
+    let mut servers = Servers::start_with(ALWAYS);
+    let node = servers.node();
+    let secret = servers.seeded().backend;
+    let backend = backend(&node, &secret).await;
+    let acknowledged = Arc::new(Mutex::new(Told::default()));
+    let workers: Vec<_> = (0..4)
+        .map(|worker| tokio::spawn(work(backend.clone(), worker, acknowledged.clone())))
+        .collect();
+    until("there is something to lose", async || {
+        let told = acknowledged.lock().unwrap();
+        (told.alive.len() >= 20 && told.ended.len() >= 20).then_some(())
+    })
+    .await;
+    servers.redis.kill();
+    for worker in workers {
+        let (code, reason, repeats) = told(&worker.await.unwrap());
+        assert_eq!((code, repeats), (Code::Unavailable, true), "{reason}");
+    }
+
+    servers.redis.restart().unwrap();
+    let Told { alive, ended } = std::mem::take(&mut *acknowledged.lock().unwrap());
+    let newest = alive.values().next().unwrap();
+    until("it is another history", async || {
+        let (code, reason, repeats) = told(&refresh(&backend, newest).await.expect_err("not recovered"));
+        assert_eq!((code, repeats), (Code::Unavailable, true), "{reason}");
+        (reason == "FENCED").then_some(())
+    })
+    .await;
+    until("the node is not ready", async || {
+        (!readiness(&node).await.0).then_some(())
+    })
+    .await;
+
+    recovered(&servers).await;
+    is_ready_again(&node).await;
+    for (session, refresh_token) in &alive {
+        let kept = refresh(&backend, refresh_token).await;
+        kept.unwrap_or_else(|status| panic!("{session} was signed out: {status:?}"));
+    }
+    for refresh_token in ended.values() {
+        let over = refresh(&backend, refresh_token).await.unwrap_err();
+        assert_eq!(
+            told(&over),
+            (Code::FailedPrecondition, "SESSION_ENDED".to_owned(), false)
+        );
+    }
+    println!("{} alive, {} ended", alive.len(), ended.len());
+}

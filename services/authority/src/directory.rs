@@ -67,6 +67,8 @@ impl Loaded {
 pub struct Directory {
     loaded: ArcSwap<Loaded>,
     read_at: AtomicI64,
+    // How often the view was found to be old before its time.
+    distrusts: AtomicU64,
     // How many reads have ended, well or badly.
     polls: AtomicU64,
     // One read at a time: the others wait and take what it found.
@@ -84,6 +86,20 @@ impl Directory {
     #[must_use]
     pub fn read_at(&self) -> Millis {
         Millis::from_unix_ms(self.read_at.load(Ordering::Acquire))
+    }
+
+    /// No decision stands on this view any more: it is read again first.
+    pub(crate) fn distrust(&self) {
+        self.distrusts.fetch_add(1, Ordering::SeqCst);
+        self.read_at.store(i64::MIN, Ordering::SeqCst);
+    }
+
+    /// What was read at this instant is the view, unless it was distrusted since so many times were counted.
+    fn trust(&self, read_at: Millis, distrusts: u64) {
+        self.read_at.store(read_at.as_unix_ms(), Ordering::SeqCst);
+        if self.distrusts.load(Ordering::SeqCst) != distrusts {
+            self.read_at.store(i64::MIN, Ordering::SeqCst);
+        }
     }
 
     pub(crate) fn age_ms(&self, now: Millis) -> i64 {
@@ -121,7 +137,7 @@ impl Authority {
     pub(crate) async fn poll_after_commit(&self) {
         if self.poll_directory().await.is_err() {
             // The next decision reads, or is refused: it never stands on a view from before this commit.
-            self.directory.read_at.store(i64::MIN, Ordering::Release);
+            self.directory.distrust();
         }
     }
 
@@ -147,12 +163,11 @@ impl Authority {
 
     async fn poll_and_load(&self) -> Answer<()> {
         for _ in 0..LOAD_TRIES_MAX {
+            let distrusts = self.directory.distrusts.load(Ordering::SeqCst);
             let before = self.wall();
             let version = self.directory_version().await?;
             if version.is_some() && version == self.directory.loaded.load().view.version {
-                self.directory
-                    .read_at
-                    .store(before.as_unix_ms(), Ordering::Release);
+                self.directory.trust(before, distrusts);
                 return Ok(());
             }
             let mut view = self.read_directory().await?;
@@ -162,9 +177,7 @@ impl Authority {
                 view.read_at = before;
                 let ring = Ring::open(&view, &*self.parts.vault, before);
                 self.directory.loaded.store(Arc::new(Loaded::new(view, ring)));
-                self.directory
-                    .read_at
-                    .store(before.as_unix_ms(), Ordering::Release);
+                self.directory.trust(before, distrusts);
                 return Ok(());
             }
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use curfew_core::follow::{Applied, Reload};
 use curfew_core::place::LogPartition;
-use curfew_core::record::Revocation;
+use curfew_core::record::{JOSE_KID_CLAIM, LogRecord, Revocation};
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_ports::log::{Bounds, LogEntry, LogError, Tail, TailFrom};
 use tokio::time::Interval;
@@ -178,6 +178,11 @@ impl Authority {
         let now = self.now();
         let history = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         for entry in entries {
+            // Before the index knows: a view in which that key still signs would have it refuse, as dead, whatever
+            // is renewed here.
+            if is_of_key(&entry.record) {
+                self.directory.distrust();
+            }
             let applied = self.follower.apply(entry.position, &entry.record, now)?;
             if let Applied::Revocation(revocation) = &applied {
                 let before = history.get(entry.position.partition.index()).copied();
@@ -197,6 +202,15 @@ impl Authority {
         let state = self.follower.state(partition);
         state.and_then(|state| state.next).unwrap_or(0)
     }
+}
+
+/// Whether a signing key was revoked.
+fn is_of_key(record: &LogRecord) -> bool {
+    let LogRecord::Revocation(revocation) = record else {
+        return false;
+    };
+    let mut criteria = revocation.all_of.iter();
+    criteria.any(|criterion| &*criterion.claim == JOSE_KID_CLAIM)
 }
 
 /// A span of the record's own trace.

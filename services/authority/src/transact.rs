@@ -173,7 +173,7 @@ impl Authority {
         keys: &[Key],
         decide: &mut impl FnMut(&Context<'_>, &Seen, &mut Entropy) -> Decision<Verdict<T>>,
     ) -> Answer<(Arc<Loaded>, Seen, Millis, Decision<Verdict<T>>)> {
-        let loaded = self.fresh_directory().await?;
+        self.fresh_directory().await?;
         let before = self.wall();
         let seen = self.see(ask.partition, keys).await?;
         let now = self.wall();
@@ -185,6 +185,8 @@ impl Authority {
         if self.directory.age_ms(now) >= DIRECTORY_AGE_MAX_MS {
             return Err(Refusal::new(ask.stage, Reason::DirectoryStale));
         }
+        // The newest: what this node has heard meanwhile may be about what an older view still has.
+        let loaded = self.directory.loaded();
         let decision = self.decide(ask, &loaded, &seen, now, decide)?;
         Ok((loaded, seen, now, decision))
     }

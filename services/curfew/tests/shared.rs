@@ -24,3 +24,5 @@ mod nodes;
 mod redis_away;
 #[path = "shared/root_key.rs"]
 mod root_key;
+#[path = "shared/table.rs"]
+mod table;

@@ -34,6 +34,7 @@ pub(crate) struct Servers {
 
 /// What was told once.
 pub(crate) struct Secrets {
+    pub(crate) admin: String,
     pub(crate) backend: String,
 }
 
@@ -131,6 +132,7 @@ impl Servers {
             .find(|line| line["name"] == "callers/backend")
             .unwrap();
         Secrets {
+            admin,
             backend: backend["secret"].as_str().unwrap().to_owned(),
         }
     }

@@ -68,8 +68,8 @@ async fn is_ended(backend: &Backend, session: &str) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_kafka_a_revocation_is_stored_and_told_so_holds_at_refresh_and_is_delivered_later() {
     let servers = Servers::start();
-    let [first, second] = servers.nodes();
-    let secret = servers.seeded().backend;
+    let ([first, second], secrets) = servers.seeded_nodes();
+    let secret = secrets.backend;
     let (on_first, on_second) = (backend(&first, &secret).await, backend(&second, &secret).await);
     let doomed = on_first.sign_in("alice").await.unwrap();
     let of_doomed = on_first.issue(&doomed).await.unwrap();
@@ -146,8 +146,8 @@ async fn without_kafka_a_revocation_is_stored_and_told_so_holds_at_refresh_and_i
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_node_committed_and_did_not_append_is_delivered_once_by_another() {
     let mut servers = Servers::start();
-    let [first, second] = servers.nodes();
-    let secret = servers.seeded().backend;
+    let ([first, second], secrets) = servers.seeded_nodes();
+    let secret = secrets.backend;
     let (on_first, on_second) = (backend(&first, &secret).await, backend(&second, &secret).await);
     let session = on_first.sign_in("alice").await.unwrap();
     let tokens = on_first.issue(&session).await.unwrap();

@@ -123,8 +123,8 @@ async fn client(number: usize, address: &str, token: &str, progress: &Progress) 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_added_and_a_node_killed_under_load_sign_nobody_out_and_revive_nobody() {
     let servers = Arc::new(Servers::start());
-    let [first, second] = servers.nodes();
-    let secret = servers.seeded().backend;
+    let ([first, second], secrets) = servers.seeded_nodes();
+    let secret = secrets.backend;
     for node in [&first, &second] {
         backend(node, &secret).await;
     }

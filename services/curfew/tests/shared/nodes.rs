@@ -25,8 +25,8 @@ async fn two_nodes_that_start_together_are_one_service() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_killed_is_missed_by_nobody_and_one_that_is_added_knows_everything() {
     let servers = Servers::start();
-    let (first, second) = (servers.node(), servers.node());
-    let secret = servers.seeded().backend;
+    let ([first, second], secrets) = servers.seeded_nodes();
+    let secret = secrets.backend;
     let (on_first, on_second) = (backend(&first, &secret).await, backend(&second, &secret).await);
     let session = on_first.sign_in("alice").await.unwrap();
     let tokens = on_first.issue(&session).await.unwrap();

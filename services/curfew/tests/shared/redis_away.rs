@@ -69,8 +69,8 @@ async fn health(server: &Server) -> ServingStatus {
     client.check(request).await.unwrap().into_inner().status()
 }
 
-async fn is_ready_again(server: &Server) {
-    until("the node is ready again", async || {
+async fn is_ready(server: &Server) {
+    until("the node is ready", async || {
         (readiness(server).await.0 && health(server).await == ServingStatus::Serving).then_some(())
     })
     .await;
@@ -79,8 +79,8 @@ async fn is_ready_again(server: &Server) {
 #[tokio::test(flavor = "multi_thread")]
 async fn while_redis_hangs_callers_are_told_to_repeat_and_repeats_know_their_own_work() {
     let servers = Servers::start();
-    let node = servers.node();
-    let secret = servers.seeded().backend;
+    let ([node], secrets) = servers.seeded_nodes();
+    let secret = secrets.backend;
     let backend = backend(&node, &secret).await;
     let (alice, bob) = (
         backend.sign_in("alice").await.unwrap(),
@@ -88,7 +88,7 @@ async fn while_redis_hangs_callers_are_told_to_repeat_and_repeats_know_their_own
     );
     let of_alice = backend.issue(&alice).await.unwrap().refresh_token;
     let of_bob = backend.issue(&bob).await.unwrap().refresh_token;
-    assert_eq!(health(&node).await, ServingStatus::Serving);
+    is_ready(&node).await;
 
     let ids = [request_id(), request_id()];
     servers.redis.stop_the_clock();
@@ -119,7 +119,7 @@ async fn while_redis_hangs_callers_are_told_to_repeat_and_repeats_know_their_own
         );
     }
 
-    is_ready_again(&node).await;
+    is_ready(&node).await;
     let first = refresh(&backend, &of_alice).await.unwrap();
     assert_eq!(
         refresh(&backend, &of_alice).await.unwrap(),
@@ -201,8 +201,8 @@ async fn recovered(servers: &Servers) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_was_killed_and_restarted_is_fenced_until_recovered_and_has_all_that_was_acknowledged() {
     let mut servers = Servers::start_with(ALWAYS);
-    let node = servers.node();
-    let secret = servers.seeded().backend;
+    let ([node], secrets) = servers.seeded_nodes();
+    let secret = secrets.backend;
     let backend = backend(&node, &secret).await;
     let acknowledged = Arc::new(Mutex::new(Told::default()));
     let workers: Vec<_> = (0..4)
@@ -234,7 +234,7 @@ async fn a_redis_that_was_killed_and_restarted_is_fenced_until_recovered_and_has
     .await;
 
     recovered(&servers).await;
-    is_ready_again(&node).await;
+    is_ready(&node).await;
     for (session, refresh_token) in &alive {
         let kept = refresh(&backend, refresh_token).await;
         kept.unwrap_or_else(|status| panic!("{session} was signed out: {status:?}"));

@@ -112,7 +112,23 @@ impl Servers {
         curfew_in(&environment, &all)
     }
 
-    /// Bootstraps and seeds.
+    /// So many nodes, started together on an empty store, which one of them seeds.
+    pub(crate) fn seeded_nodes<const N: usize>(&self) -> ([Server; N], Secrets) {
+        let seeds = self.file("seeds.toml", SEEDS);
+        let nodes: [Server; N] = self.nodes_with(&["--seed", seeds.to_str().unwrap()]);
+        let secret = |caller: &str| {
+            let lines = nodes.iter().flat_map(|node| &node.told);
+            let mut secrets = lines.filter_map(|line| line.trim().strip_prefix(caller)?.strip_prefix(": "));
+            secrets.next().unwrap().to_owned()
+        };
+        let secrets = Secrets {
+            admin: secret("callers/admin"),
+            backend: secret("callers/backend"),
+        };
+        (nodes, secrets)
+    }
+
+    /// Bootstraps and seeds, by commands.
     pub(crate) fn seeded(&self) -> Secrets {
         let made = self.command("", &["bootstrap", "--json"]);
         assert_eq!(made.code, 0, "{}", made.stderr);

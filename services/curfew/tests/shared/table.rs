@@ -40,15 +40,14 @@ pub(super) struct Pair {
 
 impl Pair {
     async fn start(servers: &Servers) -> Self {
-        let nodes: [Server; 2] = servers.nodes();
-        let secret = servers.seeded().admin;
+        let (nodes, secrets): ([Server; 2], _) = servers.seeded_nodes();
         let called = Arc::default();
         let [here, there] = &nodes;
         Self {
             here: Way::new(channel(&here.grpc).await, &called),
             there: Way::new(channel(&there.grpc).await, &called),
             servers: nodes,
-            secret,
+            secret: secrets.admin,
             called,
         }
     }

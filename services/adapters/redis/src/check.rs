@@ -180,7 +180,9 @@ impl Node<'_> {
         } else {
             wrong("run Redis 7 or later, or Valkey")
         };
-        let mode = field(&info, "redis_mode").unwrap_or("unknown");
+        // Valkey has names of its own since 8.
+        let mode = field(&info, "redis_mode").or_else(|| field(&info, "server_mode"));
+        let mode = mode.unwrap_or("unknown");
         let is_cluster = matches!(self.options.servers, Servers::Cluster { .. });
         let fits = if (mode == "cluster") == is_cluster {
             Judgement::Fine

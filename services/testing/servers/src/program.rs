@@ -24,6 +24,10 @@ pub(crate) const REDIS_SERVER: Program = Program {
     name: "redis-server",
     package: "redis-server",
 };
+pub(crate) const VALKEY_SERVER: Program = Program {
+    name: "valkey-server",
+    package: "valkey-server",
+};
 pub(crate) const REDIS_CLI: Program = Program {
     name: "redis-cli",
     package: "redis-tools",

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::left::Left;
 use crate::ports::Lease;
 use crate::process::{Process, Start};
-use crate::program::REDIS_SERVER;
+use crate::program::{Program, REDIS_SERVER, VALKEY_SERVER};
 
 pub use self::cluster::{ClusterOptions, RedisCluster};
 use self::config::Kind;
@@ -28,9 +28,30 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 /// In its directory.
 const CONFIG: &str = "redis.conf";
 
+/// Whose server it is: both take the same file, and are spoken to by `redis-cli`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RedisProgram {
+    /// `redis-server`.
+    #[default]
+    Redis,
+    /// `valkey-server`.
+    Valkey,
+}
+
+impl RedisProgram {
+    const fn program(self) -> Program {
+        match self {
+            Self::Redis => REDIS_SERVER,
+            Self::Valkey => VALKEY_SERVER,
+        }
+    }
+}
+
 /// How a Redis is started.
 #[derive(Clone, Default)]
 pub struct RedisOptions {
+    /// Which program.
+    pub program: RedisProgram,
     /// More lines of `redis.conf`; of two that say the same, the last holds: `requirepass …`, `user …`, `replicaof …`.
     pub lines: Vec<String>,
     /// As whom [`Redis::command`] speaks, where the default user may not: name and password.
@@ -46,6 +67,7 @@ pub struct RedisOptions {
 impl std::fmt::Debug for RedisOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RedisOptions")
+            .field("program", &self.program)
             .field("lines", &self.lines.len())
             .field("user", &self.user.as_ref().map(|(name, _)| name))
             .field("tls", &self.tls)
@@ -218,7 +240,7 @@ fn process(kind: &Kind, options: &RedisOptions, directory: &Path, port: u16) -> 
     let mut arguments = vec![config];
     arguments.extend(kind.argument().map(str::to_owned));
     Process::start(Start {
-        program: REDIS_SERVER,
+        program: options.program.program(),
         name: format!("{} on port {port}", kind.name()),
         arguments,
         directory,

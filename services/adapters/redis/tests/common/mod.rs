@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod proxy;
+pub(crate) mod single;
 
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
@@ -12,7 +13,7 @@ use curfew_core::place::{Incarnation, Partition};
 use curfew_core::stored::{Key, Record, Write};
 use curfew_ports::store::{Commit, CommitOutcome, Store, View};
 use curfew_redis::{ACL_COMMANDS, Address, Credentials, Options, Redis, Secret, Servers};
-use curfew_servers::{RedisOptions, RedisTls};
+use curfew_servers::{RedisOptions, RedisProgram, RedisTls};
 
 /// Looks, 10 ms apart, until something has come about: 20 s, where some 100 ms are usual.
 pub(crate) const LOOKS_MAX: usize = 2_000;
@@ -32,6 +33,10 @@ impl Server {
     }
 
     pub(crate) fn start_with(lines: &[&str], tls: Option<RedisTls>) -> Self {
+        Self::start_as(RedisProgram::Redis, lines, tls)
+    }
+
+    pub(crate) fn start_as(program: RedisProgram, lines: &[&str], tls: Option<RedisTls>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let own = [
             format!("dir {}", dir.path().display()),
@@ -41,6 +46,7 @@ impl Server {
         ];
         let lines = own.into_iter().chain(lines.iter().map(|line| (*line).to_owned()));
         let options = RedisOptions {
+            program,
             lines: lines.collect(),
             user: Some(("default".to_owned(), ADMIN.to_owned())),
             tls,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::config::Kind;
-use super::{Redis, RedisOptions, RedisTls, cli};
+use super::{Redis, RedisOptions, RedisProgram, RedisTls, cli};
 use crate::clock::Deadline;
 use crate::error::Error;
 use crate::left::Left;
@@ -21,6 +21,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// How a cluster is started.
 #[derive(Clone, Default)]
 pub struct ClusterOptions {
+    /// As [`RedisOptions::program`].
+    pub program: RedisProgram,
     /// More lines of every node: `requirepass …`, `masterauth …`, `cluster-node-timeout …`.
     pub lines: Vec<String>,
     /// As whom commands are sent: name and password.
@@ -63,6 +65,7 @@ impl RedisCluster {
         let mut nodes = Vec::new();
         for index in 0..NODES {
             let options = RedisOptions {
+                program: options.program,
                 lines: options.lines.clone(),
                 user: options.user.clone(),
                 tls: options.tls.clone(),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::config::Kind;
-use super::{Redis, RedisOptions, RedisTls};
+use super::{Redis, RedisOptions, RedisProgram, RedisTls};
 use crate::clock::Deadline;
 use crate::error::Error;
 use crate::left::Left;
@@ -76,6 +76,7 @@ impl Sentinels {
                 lines.push(format!("replicaof 127.0.0.1 {}", master.port()));
             }
             let options = RedisOptions {
+                program: RedisProgram::Redis,
                 lines,
                 user: options.user.clone(),
                 tls: options.tls.clone(),
@@ -101,6 +102,7 @@ impl Sentinels {
             ];
             lines.extend(options.sentinel_lines.iter().cloned());
             let options = RedisOptions {
+                program: RedisProgram::Redis,
                 lines,
                 user: options.sentinel_user.clone(),
                 tls: options.tls.clone(),

@@ -180,7 +180,7 @@ impl Authority {
         for entry in entries {
             // Before the index knows: a view in which that key still signs would have it refuse, as dead, whatever
             // is renewed here.
-            if is_of_key(&entry.record) {
+            if is_of_directory(&entry.record) {
                 self.directory.distrust();
             }
             let applied = self.follower.apply(entry.position, &entry.record, now)?;
@@ -204,13 +204,20 @@ impl Authority {
     }
 }
 
-/// Whether a signing key was revoked.
-fn is_of_key(record: &LogRecord) -> bool {
-    let LogRecord::Revocation(revocation) = record else {
-        return false;
-    };
-    let mut criteria = revocation.all_of.iter();
-    criteria.any(|criterion| &*criterion.claim == JOSE_KID_CLAIM)
+/// Whether the directory is another now: something was registered or changed, or a signing key was revoked.
+fn is_of_directory(record: &LogRecord) -> bool {
+    match record {
+        LogRecord::Directory(_) => true,
+        LogRecord::Revocation(revocation) => {
+            let mut criteria = revocation.all_of.iter();
+            criteria.any(|criterion| &*criterion.claim == JOSE_KID_CLAIM)
+        }
+        LogRecord::Heartbeat(_)
+        | LogRecord::SubjectState(_)
+        | LogRecord::Skip(_)
+        | LogRecord::Unknown(_)
+        | LogRecord::Withheld => false,
+    }
 }
 
 /// A span of the record's own trace.

@@ -311,7 +311,7 @@ fn relay_all_day(tasks: &mut JoinSet<()>, authority: &Authority, stopped: &watch
         every(RELAY_EVERY, || async {
             let relayed = relay.relay_all().await?;
             if relayed > 0 {
-                tracing::info!(relayed, "entries of the outbox were brought to the log");
+                tracing::info!(relayed, "entries left the outbox: the log has them");
             }
             Ok(())
         })

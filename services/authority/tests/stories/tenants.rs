@@ -41,6 +41,23 @@ async fn with_issuer(world: &World) {
 }
 
 #[tokio::test]
+async fn what_one_node_registers_another_knows_as_soon_as_it_has_heard_of_it() {
+    let world = World::new().await;
+    let other = world.another_node("other", 20);
+    other.catch_up().await.unwrap();
+    let knows = async || {
+        let loaded = other.fresh_directory().await.unwrap();
+        loaded.view.issuers.contains_key(&(RIVAL, FOREIGN))
+    };
+    assert!(!knows().await);
+    with_issuer(&world).await;
+    // No time passes: a view of this age is good until the log says otherwise.
+    assert!(!knows().await);
+    other.catch_up().await.unwrap();
+    assert!(knows().await);
+}
+
+#[tokio::test]
 async fn no_foreign_entry_takes_our_own_id_our_own_addresses_or_a_life_without_end() {
     let world = World::new().await;
     let cases = [

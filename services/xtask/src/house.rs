@@ -16,13 +16,15 @@ const LINES_MAX: usize = 600;
 const LINES_TO_LOOK_AT: usize = 400;
 
 /// Documents whose paths must exist, once the documents do.
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "services/ARCHITECTURE.md",
     "services/ERRORS.md",
     "services/SECURITY.md",
     "services/THREATS.md",
+    "deploy/README.md",
     "deploy/quickstarts/python/README.md",
+    "deploy/quickstarts/kafka/README.md",
     "proto/README.md",
     "deploy/RUNBOOK.md",
     "services/LIMITS.md",

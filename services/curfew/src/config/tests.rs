@@ -300,3 +300,11 @@ fn a_secret_comes_by_the_environment_or_a_file_of_its_own_and_is_never_shown() {
         "{faults:?}"
     );
 }
+
+#[test]
+fn the_page_for_operators_has_the_permissions_that_the_store_needs() {
+    let page = include_str!("../../../../deploy/README.md");
+    let rule = curfew_redis::acl_rule("curfew", &Raw::default().redis.prefix);
+    assert!(page.contains(&rule), "{rule}");
+    assert!(page.contains(curfew_redis::SENTINEL_ACL));
+}

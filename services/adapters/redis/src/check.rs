@@ -1,5 +1,5 @@
-//! What a server must be set to, and what the user must be permitted: looked at before anything starts,
-//! and by `doctor`.
+//! What a server must be set to, and what the user must be permitted: looked at before anything starts, by `doctor`,
+//! and, as far as settings go, of every server that comes to decide later.
 //!
 //! **Invariant:** a setting that cannot be read is a fault unless it is accepted by name.
 
@@ -97,6 +97,20 @@ pub(crate) async fn findings(
     all
 }
 
+/// What is wrong with the settings of a node that decides now; `None`: nothing. A replica was never looked at before
+/// it was promoted.
+pub(crate) async fn fault_of(options: &Options, name: String, wire: &Wire) -> Result<Option<Fault>, Fault> {
+    let node = Node { options, name, wire };
+    let mut found = vec![node.policy().await?];
+    found.extend(node.replicas().await?);
+    let wrong: Vec<_> = found
+        .iter()
+        .filter(|finding| finding.is_wrong())
+        .map(ToString::to_string)
+        .collect();
+    Ok((!wrong.is_empty()).then(|| Fault::new(Effect::Refused, wrong.join("; "))))
+}
+
 /// A server that does not let us in is wrong; one that is not there may come.
 fn connection_of(node: String, fault: &Fault, options: &Options) -> Finding {
     let (found, judgement) = if fault.effect == Effect::Refused {
@@ -135,7 +149,7 @@ async fn of_node(
     let node = Node {
         options,
         name: link.address.to_string(),
-        wire: live.wire()?,
+        wire: live.any()?,
     };
     let mut found = node.kind().await?;
     found.push(node.policy().await?);

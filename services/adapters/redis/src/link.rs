@@ -1,8 +1,9 @@
 //! All connections to one node, and the watch that replaces them when they are dead.
 //!
+//! **Invariant:** nothing is asked of a node that decides and is not set as it must be.
 //! **Invariant:** connections that were found dead are never used again, whatever the client makes of them.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::check;
 use crate::dial::Dial;
 use crate::fault::{Effect, Fault};
 use crate::options::{Address, Options};
@@ -23,7 +25,7 @@ const SILENCES_MAX: u32 = 3;
 pub(crate) struct Link {
     pub(crate) address: Address,
     dial: Arc<Dial>,
-    connections: usize,
+    options: Options,
     live: ArcSwapOption<Live>,
     /// One dials at a time; the others take over what came of it.
     dialing: Mutex<Option<(Instant, Fault)>>,
@@ -34,16 +36,52 @@ pub(crate) struct Link {
 pub(crate) struct Live {
     wires: Vec<Wire>,
     next: AtomicUsize,
+    /// What is wrong with the node's settings.
+    wrong: ArcSwapOption<Fault>,
+    /// The incarnation under which they were judged.
+    judged: AtomicU64,
 }
 
 impl Live {
     /// The connections in turns.
     pub(crate) fn wire(&self) -> Result<&Wire, Fault> {
+        if let Some(wrong) = &*self.wrong.load() {
+            return Err(Fault::clone(wrong));
+        }
+        self.any()
+    }
+
+    /// The same, whatever is wrong with the settings.
+    pub(crate) fn any(&self) -> Result<&Wire, Fault> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let wire = turn
             .checked_rem(self.wires.len())
             .and_then(|at| self.wires.get(at));
         wire.ok_or_else(|| Fault::new(Effect::Nothing, "there is no connection"))
+    }
+
+    /// Whether the settings may be others than those that were judged, or are known to be wrong: another history
+    /// is another server, or one that was promoted.
+    fn is_doubtful(&self) -> Result<bool, Fault> {
+        let present = u64::from_be_bytes(self.any()?.incarnation().0);
+        Ok(self.wrong.load().is_some() || self.judged.load(Ordering::Acquire) != present)
+    }
+
+    async fn judge(&self, options: &Options, address: &Address) -> Result<(), Fault> {
+        let wire = self.any()?;
+        let present = u64::from_be_bytes(wire.incarnation().0);
+        let wrong = check::fault_of(options, address.to_string(), wire).await?;
+        let was_wrong = self.wrong.load().is_some();
+        match &wrong {
+            Some(why) if !was_wrong => {
+                tracing::error!(%address, %why, "redis is not as it must be; nothing is asked of it until it is");
+            }
+            None if was_wrong => tracing::info!(%address, "redis is as it must be again"),
+            Some(_) | None => {}
+        }
+        self.wrong.store(wrong.map(Arc::new));
+        self.judged.store(present, Ordering::Release);
+        Ok(())
     }
 
     /// Whether somebody answers in time.
@@ -62,7 +100,7 @@ impl Link {
         let link = Arc::new(Self {
             address,
             dial,
-            connections: options.connections,
+            options: options.clone(),
             live: ArcSwapOption::empty(),
             dialing: Mutex::new(None),
         });
@@ -102,15 +140,20 @@ impl Link {
     }
 
     async fn dialled(&self) -> Result<Live, Fault> {
-        let mut wires = Vec::with_capacity(self.connections);
-        for _ in 0..self.connections {
+        let mut wires = Vec::with_capacity(self.options.connections);
+        for _ in 0..self.options.connections {
             wires.push(Wire::open(&self.dial, &self.address).await?);
         }
         tracing::debug!(address = %self.address, connections = wires.len(), "connected to redis");
-        Ok(Live {
+        let live = Live {
             wires,
             next: AtomicUsize::new(0),
-        })
+            wrong: ArcSwapOption::empty(),
+            judged: AtomicU64::new(0),
+        };
+        let judged = live.judge(&self.options, &self.address).await;
+        judged.map_err(Fault::before_sending)?;
+        Ok(live)
     }
 
     /// What a fault means for the connections that it came from.
@@ -153,6 +196,15 @@ impl Link {
                 self.give_up(&live, &fault);
                 return;
             }
+        }
+        let judged = match live.is_doubtful() {
+            Ok(true) => live.judge(&self.options, &self.address).await,
+            Ok(false) => Ok(()),
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = judged {
+            // The next look judges.
+            tracing::debug!(address = %self.address, why = %fault, "redis settings cannot be looked at");
         }
     }
 }

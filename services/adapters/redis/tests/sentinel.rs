@@ -181,6 +181,66 @@ async fn a_primary_that_hangs_is_left_and_dead_sentinels_are_passed_over() {
     group.wait_for_replica(primary).unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_is_not_as_it_must_be_decides_nothing_when_it_is_promoted() {
+    let subject = fresh().await;
+    let group = &subject.group;
+    let options = Options {
+        probe_ms: 100,
+        call_timeout_ms: 1_000,
+        ..options_of(group)
+    };
+    let store = opened(&options).await;
+    let before = settled(&store, HERE).await;
+    let primary = group.master().unwrap();
+    let set = |index: usize, setting: &str, value: &str| {
+        let server = group.redis(index).unwrap();
+        server.command(&["CONFIG", "SET", setting, value]).unwrap();
+    };
+    let replicas: Vec<_> = (0..3).filter(|index| *index != primary).collect();
+    for index in &replicas {
+        set(*index, "maxmemory-policy", "allkeys-lru");
+        set(*index, "min-replicas-to-write", "0");
+    }
+    // The first one may have been killed a moment ago, and know little yet.
+    let sentinel = group.sentinel(1).unwrap();
+    sentinel.command(&["SENTINEL", "FAILOVER", "curfew"]).unwrap();
+    group.wait_for_master_other_than(primary).unwrap();
+    let told = refused(&store, |told| told.contains("maxmemory-policy is allkeys-lru")).await;
+    assert!(told.contains("CONFIG SET maxmemory-policy noeviction"), "{told}");
+    assert!(told.contains("CONFIG SET min-replicas-to-write 1"), "{told}");
+    // What mends it is noticed without a new connection; one setting is not enough.
+    let promoted = group.master().unwrap();
+    set(promoted, "maxmemory-policy", "noeviction");
+    let told = refused(&store, |told| !told.contains("maxmemory-policy")).await;
+    assert!(told.contains("min-replicas-to-write is 0"), "{told}");
+    for index in &replicas {
+        set(*index, "maxmemory-policy", "noeviction");
+        set(*index, "min-replicas-to-write", "1");
+        // Sentinel has had them written into the file.
+        group
+            .redis(*index)
+            .unwrap()
+            .command(&["CONFIG", "REWRITE"])
+            .unwrap();
+    }
+    settled_after(&store, HERE, before.incarnation).await;
+}
+
+/// How a read is refused, as soon as it is told like that.
+async fn refused(store: &Redis, like: impl Fn(&str) -> bool) -> String {
+    for _ in 0..common::LOOKS_MAX {
+        if let Err(error) = store.read(HERE, &[Key::Sequence]).await {
+            let told = std::error::Error::source(&error).unwrap().to_string();
+            if told.contains("CONFIG SET") && like(&told) {
+                return told;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never refused like that");
+}
+
 #[tokio::test]
 async fn a_name_that_no_sentinel_knows_is_told() {
     let subject = fresh().await;

@@ -1,5 +1,7 @@
 //! The authority as a follower: copies, order, gaps, another log, unreadable records, heartbeats, two nodes.
 
+use std::time::Duration;
+
 use curfew_authority::{Authority, Target};
 use curfew_core::directory::{KeyState, KeyUse};
 use curfew_core::place::{LogIdentity, Partition};
@@ -373,6 +375,74 @@ async fn two_nodes_behave_as_one() {
         world.why_inactive(&refreshed.access_token).await.unwrap().reason,
         Reason::TokenRevoked
     );
+}
+
+#[tokio::test]
+async fn a_node_that_hears_of_a_revoked_key_reads_the_directory_before_it_renews_anything() {
+    let world = World::new().await;
+    let tokens = world.sign_in("alice", "web").await;
+    let other = world.another_node("other", 44);
+    other.catch_up().await.unwrap();
+    other.poll_directory().await.unwrap();
+    let before = other.directory().loaded().ring.signing_key().unwrap().clone();
+    world
+        .authority
+        .revoke_key(&before, &world.motive())
+        .await
+        .unwrap();
+    // Its view is as young as can be, and has that key sign.
+    other.catch_up().await.unwrap();
+    let renewing = other.refresh_tokens(world.refreshing("web", &tokens.refresh_token));
+    renewing.await.unwrap();
+    assert_ne!(*other.directory().loaded().ring.signing_key().unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_log_partition_that_hangs_keeps_no_other_one_from_its_heartbeats() {
+    let world = World::new().await;
+    world.hear().await;
+    let beats = || -> Vec<usize> {
+        let of = |partition| {
+            let records = world.log.records(partition).into_iter();
+            records
+                .filter(|record| matches!(record, LogRecord::Heartbeat(_)))
+                .count()
+        };
+        world.identity.all().map(of).collect()
+    };
+    let before = beats();
+    let held = world.log.delay_next();
+    let beating = tokio::spawn({
+        let authority = world.authority.clone();
+        async move { authority.beat().await }
+    });
+    let beaten = async {
+        let others = before.len() - 1;
+        loop {
+            world.clock.advance(100);
+            world.authority.catch_up().await.unwrap();
+            let now = beats();
+            if now
+                .iter()
+                .zip(&before)
+                .filter(|(now, before)| **now >= **before + 3)
+                .count()
+                == others
+            {
+                return now;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let now = tokio::time::timeout(Duration::from_secs(60), beaten)
+        .await
+        .unwrap();
+    assert!(
+        now.iter().zip(&before).any(|(now, before)| now == before),
+        "one hangs"
+    );
+    held.release();
+    beating.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,6 +16,9 @@ use crate::node::Authority;
 const LEAVE_ALONE_MS: i64 = 5_000;
 /// Outboxes that are looked at together: each costs a round trip, and users' calls come first.
 const AT_ONCE: usize = 8;
+/// Partitions in a row that cannot be read before a round ends: with a third of a cluster away that is chance no
+/// more, and each may cost its call's whole time.
+const LEFT_MAX: usize = 32;
 /// Entries of one page.
 const PAGE: usize = 100;
 /// Entries of one round that the log did not take; beyond, the round ends: the log is away, and each
@@ -26,14 +29,15 @@ impl Authority {
     /// One round over all outboxes; returns how many entries went. It begins anywhere, so that relays that were
     /// started together do not meet at each entry.
     ///
-    /// Where the store is away, the round ends with the first partition that cannot be read.
+    /// A partition that cannot be read, because its node is away or it is being recovered, is left to a later round;
+    /// where the store is away, the round ends.
     pub async fn relay_all(&self) -> Answer<usize> {
         let [high, low] = self.chance().draw::<2>();
         let first = usize::from(u16::from_be_bytes([high, low])) % usize::from(PARTITIONS);
         let before = Partition::all().take(first);
         let mut partitions = Partition::all().skip(first).chain(before);
         let mut rounds = JoinSet::new();
-        let mut relayed = 0;
+        let (mut relayed, mut left, mut in_a_row) = (0, 0_usize, 0);
         loop {
             while rounds.len() < AT_ONCE
                 && let Some(partition) = partitions.next()
@@ -42,14 +46,31 @@ impl Authority {
                 rounds.spawn(async move { authority.relay(partition).await });
             }
             match rounds.join_next().await {
-                None => return Ok(relayed),
-                Some(Ok(round)) => relayed += round?,
+                None => break,
+                Some(Ok(Ok(round))) => {
+                    relayed += round;
+                    in_a_row = 0;
+                }
+                Some(Ok(Err(refusal))) => {
+                    left += 1;
+                    in_a_row += 1;
+                    if in_a_row == LEFT_MAX {
+                        return Err(refusal);
+                    }
+                }
                 Some(Err(error)) => tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "a round over an outbox ended without an answer"
                 ),
             }
         }
+        if left > 0 {
+            tracing::warn!(
+                partitions = left,
+                "outboxes could not be read, and are left to a later round"
+            );
+        }
+        Ok(relayed)
     }
 
     /// One round over one partition's outbox; returns how many entries went.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use curfew_authority::{Level, Target, answering_within};
 use curfew_core::ids::{ClientId, RecordId};
-use curfew_core::place::{LogPartition, Partition};
+use curfew_core::place::{Incarnation, LogPartition, Partition};
 use curfew_core::refusal::{Class, Reason};
-use curfew_core::stored::{Key, Record};
+use curfew_core::stored::{Key, PartitionRecord, Record, Write};
 
 use crate::world::World;
 
@@ -245,6 +245,43 @@ async fn many_entries_are_relayed_in_one_round_and_a_log_that_is_away_is_not_ask
         ids.iter()
             .all(|id| copies(&world, *id).iter().all(|copies| *copies >= 1))
     );
+}
+
+#[tokio::test]
+async fn a_partition_that_is_not_recovered_keeps_no_other_outbox_from_the_log() {
+    let world = World::with_outbox().await;
+    world.clock.advance(6_000);
+    world.authority.relay_all().await.unwrap();
+    world.hear().await;
+    world.log.go_down();
+    let mut partitions = Vec::new();
+    for n in 0..6 {
+        let tokens = world.sign_in(&format!("subject-{n}"), "web").await;
+        partitions.push(world.key_of(&tokens).partition());
+        let session = Target::Session(tokens.issued.refresh.sid);
+        world.revoke(session).await.unwrap();
+    }
+    let Some(Record::Partition(record)) = world.stored(partitions[0], Key::Partition).await else {
+        panic!("a partition record")
+    };
+    let lost = Record::Partition(PartitionRecord {
+        incarnation: Incarnation([9; 8]),
+        ..record
+    });
+    world
+        .write(partitions[0], vec![(Key::Partition, Write::put(lost))])
+        .await;
+    world.clock.advance(6_000);
+    world.log.come_up();
+    let away = partitions.iter().filter(|partition| **partition == partitions[0]);
+    let away = away.count();
+    assert_eq!(world.authority.relay_all().await.unwrap(), 6 - away);
+    let found = Record::Partition(record);
+    world
+        .write(partitions[0], vec![(Key::Partition, Write::put(found))])
+        .await;
+    assert_eq!(world.authority.relay_all().await.unwrap(), away);
+    assert_eq!(world.revocations().len(), 6);
 }
 
 #[tokio::test]

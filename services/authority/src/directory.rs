@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use curfew_core::directory::{Caller, Client, ClientAuthMethod, DirectoryView, Tenant};
@@ -15,6 +16,8 @@ use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::stored::{Key, Listed, Record};
 use curfew_core::time::{DELTA_MS, DIRECTORY_AGE_MAX_MS, Millis};
 use curfew_ports::store::PAGE_MAX;
+use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
 
 use crate::answer::{Answer, store_unavailable};
 use crate::node::Authority;
@@ -69,8 +72,11 @@ pub struct Directory {
     read_at: AtomicI64,
     // How often the view was found to be old before its time.
     distrusts: AtomicU64,
-    // How many reads have ended, well or badly.
+    // How many reads have ended, well or badly, and whether the last one ended badly.
     polls: AtomicU64,
+    has_failed: AtomicBool,
+    // Somebody said that there is a newer one.
+    heard: Notify,
     // One read at a time: the others wait and take what it found.
     loading: tokio::sync::Mutex<()>,
 }
@@ -102,6 +108,11 @@ impl Directory {
         }
     }
 
+    /// There is a newer version: it is read soon, and until then this one is as good as its age.
+    pub(crate) fn hear(&self) {
+        self.heard.notify_one();
+    }
+
     pub(crate) fn age_ms(&self, now: Millis) -> i64 {
         now.ms_since(self.read_at()).saturating_abs()
     }
@@ -110,10 +121,18 @@ impl Directory {
 impl Authority {
     /// A view that a decision may stand on.
     pub async fn fresh_directory(&self) -> Answer<Arc<Loaded>> {
-        if self.directory.age_ms(self.wall()) < POLL_MS {
-            return Ok(self.directory.loaded());
+        let mut polled = Ok(());
+        // More than once only where a view is distrusted while it is read.
+        for _ in 0..LOAD_TRIES_MAX {
+            if self.directory.age_ms(self.wall()) < POLL_MS {
+                return Ok(self.directory.loaded());
+            }
+            polled = self.poll_once().await;
+            if polled.is_err() {
+                break;
+            }
         }
-        match self.poll_once().await {
+        match polled {
             Ok(()) => Ok(self.directory.loaded()),
             // Younger than three seconds is still good, though the store did not answer just now. What it
             // did answer, a fence or another time, holds at once.
@@ -124,6 +143,21 @@ impl Authority {
                 Ok(self.directory.loaded())
             }
             Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Polls until dropped: each second, and as soon as a change is heard of.
+    pub async fn keep_directory(&self) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(POLL_MS.unsigned_abs()));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.directory.heard.notified() => {}
+            }
+            if let Err(refusal) = self.poll_directory().await {
+                tracing::warn!(%refusal, "the directory cannot be read now");
+            }
         }
     }
 
@@ -150,13 +184,19 @@ impl Authority {
             if self.directory.age_ms(self.wall()) < POLL_MS {
                 return Ok(());
             }
-            return Err(Refusal::new(Stage::Request, Reason::DirectoryStale));
+            if self.directory.has_failed.load(Ordering::Acquire) {
+                return Err(Refusal::new(Stage::Request, Reason::DirectoryStale));
+            }
+            // What was found was distrusted before it could be taken.
         }
         self.poll_alone().await
     }
 
     async fn poll_alone(&self) -> Answer<()> {
         let polled = self.poll_and_load().await;
+        self.directory
+            .has_failed
+            .store(polled.is_err(), Ordering::Release);
         self.directory.polls.fetch_add(1, Ordering::Release);
         polled
     }

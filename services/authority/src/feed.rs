@@ -6,32 +6,27 @@
 //! **Invariant:** the tail is the log's own; nothing is added to it and nothing is stamped again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use curfew_core::place::LogPartition;
 pub use curfew_ports::log::{Bounds, LogEntry, LogError};
 use curfew_ports::log::{Tail, TailFrom};
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::task::JoinHandle;
 
 use crate::answer::{Answer, log_unavailable};
 use crate::node::Authority;
 use crate::page::PageScope;
-use crate::recent::{Found, Mark, Read, Recent};
+use crate::recent::{Found, Mark, Read};
 
-/// Why a follower's tail ends.
-#[derive(Debug, thiserror::Error)]
-pub enum FeedError {
-    /// The log says so.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// It read so slowly that what comes next for it is no longer kept.
-    #[error("the reader has fallen behind what is kept for readers")]
-    Behind,
-}
+/// How long a follower waits until it may read far back: longer than most that do so take, and shorter than a guard
+/// waits for its first frame.
+const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// One follower's tail.
 #[derive(Debug)]
 pub struct FeedTail {
-    recent: Arc<Recent>,
+    authority: Authority,
     /// The next offset of each partition.
     next: Vec<u64>,
     reads: Reads,
@@ -43,44 +38,57 @@ enum Reads {
         mark: Mark,
         news: watch::Receiver<u64>,
     },
-    Log {
-        tail: Box<dyn Tail>,
-        _one_of_few: OwnedSemaphorePermit,
-    },
+    Log(OwnTail),
+    /// It is behind what is kept, and gets a reader of its own.
+    Opening(JoinHandle<Result<OwnTail, LogError>>),
+}
+
+/// A reader that one follower has to itself.
+#[derive(Debug)]
+struct OwnTail {
+    tail: Box<dyn Tail>,
+    _one_of_few: OwnedSemaphorePermit,
 }
 
 impl FeedTail {
     /// The next entries, in order within each partition; some may lie before what was asked for. Waits until
-    /// there is one. Dropping the future loses nothing.
+    /// there is one. Dropping the future loses nothing; after an error the tail is over.
     ///
     /// # Errors
-    /// `Behind` where the reader was too slow, `OutOfRange` where what comes next is another history or no longer
-    /// retained, `Unavailable` where the log does not answer.
-    pub async fn next(&mut self) -> Result<Arc<[LogEntry]>, FeedError> {
+    /// `OutOfRange` where what comes next is another history or no longer retained, `Unavailable` where the log does
+    /// not answer, or where too many read far back.
+    pub async fn next(&mut self) -> Result<Arc<[LogEntry]>, LogError> {
         loop {
             match &mut self.reads {
                 Reads::Recent { mark, news } => {
                     // Before the look, so that nothing comes between the look and the wait.
                     news.mark_unchanged();
-                    match self.recent.read(*mark) {
+                    match self.authority.recent.read(*mark) {
                         Read::Batch(entries, next) => {
                             *mark = next;
                             advance(&mut self.next, &entries);
                             return Ok(entries);
                         }
                         Read::Nothing => drop(news.changed().await),
-                        Read::Lapped => return Err(FeedError::Behind),
-                        Read::Changed => return Err(self.changed().into()),
+                        Read::Lapped => {
+                            // In a task: whoever waits here may let go and come back.
+                            let opening = self.authority.clone().own_tail(self.next.clone());
+                            self.reads = Reads::Opening(tokio::spawn(opening));
+                        }
+                        Read::Changed => return Err(self.changed()),
                     }
                 }
-                Reads::Log { tail, .. } => {
-                    let entries = tail.next().await?;
+                Reads::Log(own) => {
+                    let entries = own.tail.next().await?;
                     advance(&mut self.next, &entries);
-                    if let Found::Kept(mark) = self.recent.find(&self.next) {
-                        let news = self.recent.news();
-                        self.reads = Reads::Recent { mark, news };
+                    if let Found::Kept(mark) = self.authority.recent.find(&self.next) {
+                        self.reads = self.authority.recently(mark);
                     }
                     return Ok(entries.into());
+                }
+                Reads::Opening(opening) => {
+                    let opened = opening.await.map_err(unopened)?;
+                    self.reads = Reads::Log(opened?);
                 }
             }
         }
@@ -106,13 +114,13 @@ fn advance(next: &mut [u64], entries: &[LogEntry]) {
 }
 
 impl Authority {
-    /// Follows the log from the next offset of each partition, in order of their numbers. Waits where many are
-    /// reading far back already.
+    /// Follows the log from the next offset of each partition, in order of their numbers. Waits for some seconds
+    /// where many are reading far back already.
     ///
     /// # Errors
     /// `OutOfRange` where an offset is not retained, `NoSuchPartition` where there are fewer or more
-    /// offsets than partitions, `Unavailable` where the log does not answer.
-    pub async fn tail_from(&self, next: Vec<u64>) -> Result<FeedTail, FeedError> {
+    /// offsets than partitions, `Unavailable` where the log does not answer, or where too many read far back.
+    pub async fn tail_from(&self, next: Vec<u64>) -> Result<FeedTail, LogError> {
         let reads = match self.recent.find(&next) {
             Found::Kept(mark) => self.recently(mark),
             Found::Ahead(mark) => {
@@ -122,22 +130,22 @@ impl Authority {
                 }
                 self.recently(mark)
             }
-            Found::Before => {
-                let reading = self.reading_back.clone().acquire_owned().await;
-                let permit = reading.map_err(|closed| LogError::Unavailable {
-                    what: "tail",
-                    source: closed.into(),
-                })?;
-                Reads::Log {
-                    tail: self.parts.log.tail(TailFrom::Offsets(next.clone())).await?,
-                    _one_of_few: permit,
-                }
-            }
+            Found::Before => Reads::Log(self.clone().own_tail(next.clone()).await?),
         };
         Ok(FeedTail {
-            recent: self.recent.clone(),
+            authority: self.clone(),
             next,
             reads,
+        })
+    }
+
+    /// A reader that one follower has to itself, once it may have one.
+    async fn own_tail(self, next: Vec<u64>) -> Result<OwnTail, LogError> {
+        let few = self.reading_back.clone().acquire_owned();
+        let permit = tokio::time::timeout(WAIT_MAX, few).await.map_err(unopened)?;
+        Ok(OwnTail {
+            _one_of_few: permit.map_err(unopened)?,
+            tail: self.parts.log.tail(TailFrom::Offsets(next)).await?,
         })
     }
 
@@ -172,6 +180,14 @@ impl Authority {
     pub async fn open_page(&self, scope: &PageScope<'_>, token: &str) -> Answer<Option<Vec<u8>>> {
         let loaded = self.fresh_directory().await?;
         scope.open(loaded.ring.page()?, token)
+    }
+}
+
+/// No reader now: too many have one, or the node ends.
+fn unopened(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LogError {
+    LogError::Unavailable {
+        what: "reader of its own",
+        source: why.into(),
     }
 }
 

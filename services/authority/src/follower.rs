@@ -180,8 +180,15 @@ impl Authority {
         for entry in entries {
             // Before the index knows: a view in which that key still signs would have it refuse, as dead, whatever
             // is renewed here.
-            if is_of_directory(&entry.record) {
-                self.directory.distrust();
+            match &entry.record {
+                LogRecord::Revocation(revocation) if is_of_key(revocation) => self.directory.distrust(),
+                LogRecord::Directory(_) => self.directory.hear(),
+                LogRecord::Revocation(_)
+                | LogRecord::Heartbeat(_)
+                | LogRecord::SubjectState(_)
+                | LogRecord::Skip(_)
+                | LogRecord::Unknown(_)
+                | LogRecord::Withheld => {}
             }
             let applied = self.follower.apply(entry.position, &entry.record, now)?;
             if let Applied::Revocation(revocation) = &applied {
@@ -204,20 +211,10 @@ impl Authority {
     }
 }
 
-/// Whether the directory is another now: something was registered or changed, or a signing key was revoked.
-fn is_of_directory(record: &LogRecord) -> bool {
-    match record {
-        LogRecord::Directory(_) => true,
-        LogRecord::Revocation(revocation) => {
-            let mut criteria = revocation.all_of.iter();
-            criteria.any(|criterion| &*criterion.claim == JOSE_KID_CLAIM)
-        }
-        LogRecord::Heartbeat(_)
-        | LogRecord::SubjectState(_)
-        | LogRecord::Skip(_)
-        | LogRecord::Unknown(_)
-        | LogRecord::Withheld => false,
-    }
+/// Whether a signing key was revoked.
+fn is_of_key(revocation: &Revocation) -> bool {
+    let mut criteria = revocation.all_of.iter();
+    criteria.any(|criterion| &*criterion.claim == JOSE_KID_CLAIM)
 }
 
 /// A span of the record's own trace.

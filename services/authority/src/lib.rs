@@ -56,7 +56,7 @@ pub use create_session::{CreateSessionRequest, SessionOpened};
 pub use directory::{Directory, Loaded};
 pub use end::{EndAnswer, EndOthersAnswer};
 pub use explain::{Explanation, TokenKind};
-pub use feed::{Bounds, FeedError, FeedTail, LogEntry, LogError};
+pub use feed::{Bounds, FeedTail, LogEntry, LogError};
 pub use introspect::Introspection;
 pub use issue_tokens::{IssueRequest, IssuedTokens};
 pub use journal::{Journal, JournalEntry};

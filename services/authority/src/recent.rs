@@ -9,12 +9,16 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use curfew_core::record::LogRecord;
 use curfew_ports::log::LogEntry;
 use tokio::sync::watch;
 
 /// Entries that are kept: at 300 B each 5 MB, and at 1,000 revocations a second a quarter of a minute, the longest
 /// wait of a guard between two streams and half of that again.
 const ENTRIES_MAX: usize = 16_384;
+
+/// Bytes of what is large: records that cannot be read, and bodies of the directory.
+const LARGE_BYTES_MAX: usize = 16 << 20;
 
 /// What this node's follower read last.
 #[derive(Debug)]
@@ -34,6 +38,7 @@ struct Kept {
     first: u64,
     batches: VecDeque<Batch>,
     entries: usize,
+    large_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -91,7 +96,7 @@ impl Recent {
             }
             kept.first += u64::try_from(kept.batches.len()).unwrap_or(0);
             kept.batches.clear();
-            kept.entries = 0;
+            (kept.entries, kept.large_bytes) = (0, 0);
             kept.epoch += 1;
             kept.end = next;
         });
@@ -117,14 +122,16 @@ impl Recent {
                 return has_begun;
             }
             kept.entries += new.len();
+            kept.large_bytes += large_bytes(&new);
             kept.batches.push_back(Batch {
                 start,
                 entries: new.into(),
             });
-            while kept.entries > ENTRIES_MAX
+            while (kept.entries > ENTRIES_MAX || kept.large_bytes > LARGE_BYTES_MAX)
                 && let Some(oldest) = kept.batches.pop_front()
             {
                 kept.entries -= oldest.entries.len();
+                kept.large_bytes -= large_bytes(&oldest.entries);
                 kept.first += 1;
             }
             has_begun
@@ -193,10 +200,24 @@ impl Recent {
     }
 }
 
+/// What some entries hold beyond the size of any other.
+fn large_bytes(entries: &[LogEntry]) -> usize {
+    let of = |entry: &LogEntry| match &entry.record {
+        LogRecord::Unknown(unknown) => unknown.raw.len(),
+        LogRecord::Directory(change) => change.body.as_ref().map_or(0, Vec::len),
+        LogRecord::Revocation(_)
+        | LogRecord::Heartbeat(_)
+        | LogRecord::SubjectState(_)
+        | LogRecord::Skip(_)
+        | LogRecord::Withheld => 0,
+    };
+    entries.iter().map(of).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use curfew_core::place::{LogPartition, Position};
-    use curfew_core::record::{LogRecord, UnknownRecord};
+    use curfew_core::record::UnknownRecord;
     use curfew_core::time::Millis;
 
     use super::*;
@@ -270,6 +291,22 @@ mod tests {
             from(&recent, mark).contains(&(0, 7)),
             "what comes next stands there"
         );
+    }
+
+    #[test]
+    fn large_records_push_old_ones_out_before_there_are_many() {
+        let recent = Recent::default();
+        recent.begin(vec![0]);
+        for offset in 0..20 {
+            let mut large = entry(0, offset);
+            large.record = LogRecord::Unknown(UnknownRecord {
+                raw: vec![0; 1 << 20].into(),
+                why: "of no kind".into(),
+            });
+            recent.push(&[large]);
+        }
+        assert_eq!(recent.find(&[3]), Found::Before);
+        assert_eq!(from(&recent, kept(&recent, &[4])).len(), 16);
     }
 
     #[test]

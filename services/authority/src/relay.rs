@@ -135,7 +135,7 @@ impl Authority {
         let seen = self.see(partition, &keys).await?;
         if !seen
             .partition()
-            .is_some_and(|record| record.incarnation == seen.incarnation)
+            .is_some_and(|record| record.incarnation == seen.incarnation && record.log == self.follower.log())
         {
             return Err(Refusal::new(Stage::Request, Reason::Fenced));
         }

@@ -181,8 +181,11 @@ impl Authority {
         if before.ms_since(seen.store_time) > DELTA_MS || seen.store_time.ms_since(now) > DELTA_MS {
             return Err(Refusal::new(ask.stage, Reason::ClockSuspect));
         }
-        // The directory may have aged while the store was slow.
+        // The directory may have aged while the store was slow, or something was heard of it.
         if self.directory.age_ms(now) >= DIRECTORY_AGE_MAX_MS {
+            self.fresh_directory().await?;
+        }
+        if self.directory.age_ms(self.wall()) >= DIRECTORY_AGE_MAX_MS {
             return Err(Refusal::new(ask.stage, Reason::DirectoryStale));
         }
         // The newest: what this node has heard meanwhile may be about what an older view still has.

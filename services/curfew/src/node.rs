@@ -27,8 +27,6 @@ const ADDRESS: &str = "grpc.address";
 const OTHER_ROOT_KEY: &str = "`keys.root_key`: the key ring that is there was sealed under another root key, and none \
     of its keys can be opened; give this node the root key that the ring was made with (CURFEW_KEYS_ROOT_KEY or \
     `keys.root_key_file`), which all nodes share";
-/// How often the directory's version is read.
-const POLL_EVERY: Duration = Duration::from_secs(1);
 /// How often the outboxes are looked at: it is the crash net under handlers, who append themselves.
 const RELAY_EVERY: Duration = Duration::from_secs(5);
 /// How often the ring is looked at.
@@ -139,6 +137,14 @@ impl Node {
             entropy,
         };
         let authority = Authority::new(parts, settings, state.identity);
+        if !is_ours_alone {
+            // Before the directory names the log: whoever finds one without the other knows that something was lost.
+            authority
+                .catch_up()
+                .await
+                .map_err(|refusal| refusal.to_string())?;
+            authority.beat_once().await;
+        }
         let made = authority
             .bootstrap()
             .await
@@ -160,6 +166,9 @@ impl Node {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         all_day(&mut tasks, &authority, &stopped);
+        if config.roles.authority {
+            rotate_all_day(&mut tasks, &authority, &stopped);
+        }
         if config.roles.relay && !is_ours_alone {
             relay_all_day(&mut tasks, &authority, &stopped);
         }
@@ -292,10 +301,11 @@ fn all_day(tasks: &mut JoinSet<()>, authority: &Authority, stopped: &watch::Rece
     spawn(tasks, stopped, async move { follow.follow().await });
     let beat = authority.clone();
     spawn(tasks, stopped, async move { beat.beat().await });
-    let poll = authority.clone();
-    spawn(tasks, stopped, async move {
-        every(POLL_EVERY, || async { poll.poll_directory().await.map(drop) }).await;
-    });
+    let keep = authority.clone();
+    spawn(tasks, stopped, async move { keep.keep_directory().await });
+}
+
+fn rotate_all_day(tasks: &mut JoinSet<()>, authority: &Authority, stopped: &watch::Receiver<bool>) {
     let rotate = authority.clone();
     spawn(tasks, stopped, async move {
         every(ROTATE_EVERY, || async {

@@ -4,20 +4,28 @@
 //! that many nodes share have one each.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use curfew_clock::SystemClock;
-use curfew_core::place::LogIdentity;
+use curfew_core::place::{LogIdentity, Partition};
+use curfew_core::stored::{Key, Record};
 use curfew_embedded::{Embedded, Health, Options};
 use curfew_guard::{BOUND_EMBEDDED_MS, BOUND_KAFKA_MS};
-use curfew_kafka::Kafka;
+use curfew_kafka::{Kafka, Topics};
 use curfew_keys::SystemEntropy;
 use curfew_ports::log::Log;
 use curfew_ports::store::Store;
 use curfew_redis::Redis;
 use curfew_telemetry::{Gauge, GaugeUnit};
+use tokio::time::Instant;
 
 use crate::cli::Failure;
 use crate::config::{Config, Shared};
+
+/// What a first start takes from its first heartbeat until the directory names the log, and some more.
+const FIRST_START_MAX: Duration = Duration::from_secs(10);
+/// How often that is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Store and log, open.
 pub(crate) struct State {
@@ -63,7 +71,15 @@ impl State {
 
     async fn shared(shared: &Shared) -> Result<Self, Failure> {
         let redis = Redis::open(&shared.redis).await?;
-        let kafka = Kafka::open(shared.kafka.clone()).await?;
+        let mut options = shared.kafka.clone();
+        options.expected = log_of(&redis).await?;
+        if options.expected.is_some() && options.topics == Topics::Create {
+            // What the directory names was there once: it is not made anew.
+            options.topics = Topics::Verify;
+        }
+        let topic = options.topic_name();
+        let kafka = Kafka::open(options).await?;
+        agree(&redis, &kafka, &topic).await?;
         Ok(Self {
             identity: kafka.log_identity(),
             told: format!(
@@ -78,6 +94,50 @@ impl State {
             is_ours_alone: false,
             gauges: Vec::new(),
         })
+    }
+}
+
+/// The log that the directory names; `None`: there is no directory yet.
+async fn log_of(store: &dyn Store) -> Result<Option<LogIdentity>, Failure> {
+    let read = store.read(Partition::DIRECTORY, &[Key::LogIdentity]).await?;
+    for value in read.values.into_iter().flatten() {
+        if let Record::LogIdentity(log) = value.record {
+            return Ok(Some(log));
+        }
+    }
+    Ok(None)
+}
+
+/// Refuses a store and a log of which one was lost, or that do not belong together: a first node leaves a
+/// heartbeat on the log before it writes the directory, so neither is ever empty alone for long.
+async fn agree(store: &dyn Store, log: &dyn Log, topic: &str) -> Result<(), Failure> {
+    let until = Instant::now() + FIRST_START_MAX;
+    loop {
+        let named = log_of(store).await?.is_some();
+        let is_empty = log.bounds().await?.iter().all(|bounds| bounds.end == 0);
+        match (named, is_empty) {
+            (true, false) | (false, true) => return Ok(()),
+            // Another node may be at its first start just now.
+            (true, true) | (false, false) if Instant::now() < until => {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            (true, true) => {
+                return Err(format!(
+                    "the directory in Redis names a log, and the topic {topic} is empty: the topic was lost and made \
+                     again, or another one is meant (`kafka.topic`, `kafka.prefix`, `kafka.bootstrap`); revocations that \
+                     lay there alone are gone, and no node goes on as if they were not"
+                )
+                .into());
+            }
+            (false, false) => {
+                return Err(format!(
+                    "the topic {topic} has records, and there is no directory in Redis: the store was lost, or another \
+                     one is meant (`redis.url`, `redis.database`, `redis.prefix`); for a new beginning, name another \
+                     `kafka.prefix` or `kafka.topic`"
+                )
+                .into());
+            }
+        }
     }
 }
 

@@ -18,6 +18,8 @@ mod servers;
 mod kafka_away;
 #[path = "shared/load.rs"]
 mod load;
+#[path = "shared/lost.rs"]
+mod lost;
 #[path = "shared/nodes.rs"]
 mod nodes;
 #[path = "shared/redis_away.rs"]

@@ -25,6 +25,8 @@ use wanted::Wanted;
 /// How often a topic that was just made is looked for: brokers tell one another within some milliseconds.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// With fewer copies, one broker that is lost takes records with it, or stops the log.
+const REPLICATION_SAFE: u16 = 3;
 /// Within this every broker knows of a topic.
 const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 
@@ -200,6 +202,13 @@ fn new_topic(wanted: &Wanted) -> NewTopic<'_> {
 /// Makes the topic and waits until it can be written; another node may make it at the same time.
 async fn make(options: &Options, wanted: &Wanted, questions: &Questions) -> Result<SeenTopic, OpenError> {
     let admin = admin(options)?;
+    if wanted.replication < REPLICATION_SAFE {
+        tracing::warn!(
+            topic = wanted.name,
+            replication = wanted.replication,
+            "the topic is made with so few copies that a lost broker may lose what was acknowledged"
+        );
+    }
     let made = admin
         .create_topics([&new_topic(wanted)], &admin_options(options))
         .await;

@@ -342,7 +342,7 @@ impl Node<'_> {
         } else {
             wrong(&format!(
                 "permit it with +config|get, or where the service never will, make sure of it and accept it \
-                 with accept_unread = [\"{setting}\"]"
+                 with accept_unread = \"{setting}\" (several: commas between)"
             ))
         };
         self.finding(setting, format!("not readable ({why})"), judgement)

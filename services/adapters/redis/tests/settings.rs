@@ -127,13 +127,13 @@ async fn what_cannot_be_read_must_be_accepted_by_name() {
         &options,
         &[
             "min-replicas-to-write is not readable",
-            "accept_unread = [\"min-replicas-to-write\"]",
+            "accept_unread = \"min-replicas-to-write\"",
             "+config|get",
         ],
     )
     .await;
     options.accept_unread = vec!["min-replicas-to-write".to_owned()];
-    is_refused(&options, &["accept_unread = [\"min-replicas-max-lag\"]"]).await;
+    is_refused(&options, &["accept_unread = \"min-replicas-max-lag\""]).await;
     options.accept_unread.push("min-replicas-max-lag".to_owned());
     opens(&options).await;
 }

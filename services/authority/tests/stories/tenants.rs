@@ -40,21 +40,31 @@ async fn with_issuer(world: &World) {
     world.authority.create_issuer(elsewhere(), None).await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_one_node_registers_another_knows_as_soon_as_it_has_heard_of_it() {
     let world = World::new().await;
     let other = world.another_node("other", 20);
     other.catch_up().await.unwrap();
+    let keeping = tokio::spawn({
+        let other = other.clone();
+        async move { other.keep_directory().await }
+    });
     let knows = async || {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
         let loaded = other.fresh_directory().await.unwrap();
         loaded.view.issuers.contains_key(&(RIVAL, FOREIGN))
     };
     assert!(!knows().await);
+    let began = tokio::time::Instant::now();
     with_issuer(&world).await;
     // No time passes: a view of this age is good until the log says otherwise.
     assert!(!knows().await);
     other.catch_up().await.unwrap();
     assert!(knows().await);
+    assert_eq!(tokio::time::Instant::now(), began, "before its next look");
+    keeping.abort();
 }
 
 #[tokio::test]

@@ -92,6 +92,19 @@ fn names_redis(redis: &raw::Redis) -> bool {
 
 /// `None`: none are named, or a fault was noted. A URL gives the other options as well.
 fn servers(layers: &mut Layers, redis: &raw::Redis) -> Option<curfew_redis::Options> {
+    if redis.sentinels.is_none() {
+        let of_sentinels = [
+            ("redis.master", redis.master.is_some()),
+            ("redis.sentinel_user", redis.sentinel_user.is_some()),
+            (
+                "redis.sentinel_password_file",
+                redis.sentinel_password_file.is_some(),
+            ),
+        ];
+        for (path, _) in of_sentinels.into_iter().filter(|(_, is_said)| *is_said) {
+            layers.fault(path, "is of Sentinels, and `redis.sentinels` names none");
+        }
+    }
     match (&redis.url, &redis.sentinels, &redis.cluster) {
         (None, None, None) => None,
         (Some(url), None, None) => {
@@ -115,12 +128,7 @@ fn servers(layers: &mut Layers, redis: &raw::Redis) -> Option<curfew_redis::Opti
                 return None;
             };
             let user = redis.sentinel_user.as_ref();
-            let own = password(
-                layers,
-                "redis.sentinel_password_file",
-                redis.sentinel_password.as_deref(),
-                redis.sentinel_password_file.as_deref(),
-            );
+            let own = sentinel_password(layers, redis);
             Some(curfew_redis::Options::new(Servers::Sentinel {
                 sentinels: addresses(layers, "redis.sentinels", sentinels),
                 master: master.clone(),
@@ -165,7 +173,9 @@ fn redis_options(
             "has no password: set CURFEW_REDIS_PASSWORD or `redis.password_file`",
         );
     }
-    if redis.database != 0 {
+    if redis.database != 0 && options.database != 0 {
+        layers.fault("redis.database", "and the URL both name a database; keep one");
+    } else if redis.database != 0 {
         options.database = u16::try_from(redis.database).unwrap_or_else(|_| {
             layers.fault("redis.database", "is not between 0 and 65535");
             0
@@ -236,7 +246,17 @@ fn chosen(layers: &mut Layers, path: &str, number: i64) -> Option<u16> {
 
 fn sasl(layers: &mut Layers, kafka: &raw::Kafka) -> Option<Sasl> {
     let hash = match kafka.sasl.as_str() {
-        "none" => return None,
+        "none" => {
+            let said = [
+                ("kafka.user", kafka.user.is_some()),
+                ("kafka.password_file", kafka.password_file.is_some()),
+                ("kafka.token_file", kafka.token_file.is_some()),
+            ];
+            for (path, _) in said.into_iter().filter(|(_, is_said)| *is_said) {
+                layers.fault(path, "is of SASL, and `kafka.sasl` is \"none\"");
+            }
+            return None;
+        }
         "OAUTHBEARER" => {
             let Some(token_file) = &kafka.token_file else {
                 layers.fault(
@@ -304,6 +324,23 @@ fn tls(layers: &mut Layers, table: &str, is_on: bool, raw: &raw::ClientTls) -> O
         }
     };
     Some((raw.ca_file.as_ref().map(PathBuf::from), identity))
+}
+
+/// Ours at the Sentinels; `None`: there is none, or a fault was noted.
+fn sentinel_password(layers: &mut Layers, redis: &raw::Redis) -> Option<String> {
+    let own = password(
+        layers,
+        "redis.sentinel_password_file",
+        redis.sentinel_password.as_deref(),
+        redis.sentinel_password_file.as_deref(),
+    );
+    if own.is_none() && redis.sentinel_user.is_some() {
+        layers.fault(
+            "redis.sentinel_user",
+            "has no password: set CURFEW_REDIS_SENTINEL_PASSWORD or `redis.sentinel_password_file`",
+        );
+    }
+    own
 }
 
 /// A password out of the environment, or out of a file of its own; `None`: there is none, or a fault was noted.

@@ -94,12 +94,25 @@ fn rows(layers: &Layers, raw: &Raw) -> Result<Vec<Row>, Failure> {
     let row = |setting: &super::settings::Setting| {
         let value = find(&tree, setting.path).map(|value| match (setting.kind, value) {
             (Kind::Secret, _) => MASKED.to_owned(),
-            (_, toml::Value::String(text)) => text.clone(),
+            (_, toml::Value::String(text)) => without_password(text),
             (_, value) => value.to_string(),
         });
         (setting.path, value, layers.origin(setting.path).to_string())
     };
     Ok(SETTINGS.iter().map(row).collect())
+}
+
+/// A URL without the user and the password that stand in it and should not.
+fn without_password(text: &str) -> String {
+    let parts = text.split_once("://").and_then(|(scheme, rest)| {
+        let end = rest.find('/').unwrap_or(rest.len());
+        let (_, address) = rest.get(..end)?.rsplit_once('@')?;
+        Some((scheme, address, rest.get(end..)?))
+    });
+    match parts {
+        Some((scheme, address, path)) => format!("{scheme}://{MASKED}@{address}{path}"),
+        None => text.to_owned(),
+    }
 }
 
 fn find<'a>(tree: &'a toml::Table, path: &str) -> Option<&'a toml::Value> {

@@ -34,7 +34,11 @@ async fn redis(options: &curfew_redis::Options, findings: &mut Findings) {
             Judgement::Fine => findings.well(check, what),
             Judgement::Accepted => findings.well(check, format!("{what}; accepted by `redis.accept_unread`")),
             Judgement::NotNow => {
-                findings.warning(check, what, "wait for the failover to end, and look again");
+                findings.warning(
+                    check,
+                    what,
+                    "look again soon; if it stays, the server's own log says why",
+                );
             }
             Judgement::Absent => findings.fault(check, what, "start it, or name another one"),
             Judgement::Wrong { mend } => findings.fault(check, what, mend),

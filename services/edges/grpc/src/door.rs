@@ -99,6 +99,7 @@ where
             let patience = arrival.patience;
             let served = async {
                 let (caller, presented) = permit(&shared, rule, &parts.headers, &parts.extensions).await?;
+                serve_here(&shared, rule, &caller)?;
                 let _admitted = arrival.admit(&shared, &caller).await?;
                 Who::note(&parts.extensions, caller.id());
                 let mut request = http::Request::from_parts(parts, body.take().unwrap_or_default());
@@ -234,11 +235,21 @@ async fn permit(
     if !rule.is_offered {
         return Err(refuse(Reason::NotImplemented, rule.path.to_owned()));
     }
-    if let Some(role) = shared.settings.serves.lacks(rule.by) {
-        let about = format!("this node has no role `{role}`: ask one that has");
-        return Err(refuse(Reason::NotImplemented, about));
-    }
     Ok((caller, Some(presented)))
+}
+
+/// Whether this node does what is asked; nobody who was not let in is told.
+fn serve_here(shared: &Shared, rule: &Rule, caller: &Caller) -> Result<(), Status> {
+    let Some(role) = shared.settings.serves.lacks(rule.by) else {
+        return Ok(());
+    };
+    let about = format!("this node has no role `{role}`: ask one that has");
+    let refusal = Refusal::new(Stage::Request, Reason::NotImplemented).about(about);
+    Err(status::status_of(
+        &refusal,
+        Of::Request,
+        shared.words(Some(caller)),
+    ))
 }
 
 /// Whether the try may be judged: wrong ones are few.

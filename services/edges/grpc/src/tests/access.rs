@@ -10,7 +10,7 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 
-use super::world::{World, by, reason};
+use super::world::{ROOT, World, by, reason};
 use crate::Serves;
 use crate::access::{Also, By, Pace, Rule, TABLE, Where};
 
@@ -257,7 +257,10 @@ async fn a_node_without_the_methods_role_names_it_and_serves_the_rest() {
     for (authority, hub) in [(false, true), (true, false)] {
         let mut world = World::new().await;
         world
-            .move_to(|settings| settings.serves = Serves { authority, hub })
+            .move_to(|settings| {
+                settings.serves = Serves { authority, hub };
+                settings.root_key_proof = Some(ROOT);
+            })
             .await;
         for rule in TABLE
             .iter()
@@ -273,6 +276,12 @@ async fn a_node_without_the_methods_role_names_it_and_serves_the_rest() {
                 status.code() == Code::Unimplemented && status.message().contains("this node has no role")
             });
             assert_eq!(is_sent_away, lacks, "{}: {told:?}", rule.path);
+            // The operator's proof opens no door that the node does not have.
+            if rule.also == Also::RootKey && lacks {
+                let root = format!("Curfew-Root {}", "ab".repeat(16));
+                let told = call(&world, rule.path, Some(&root), Vec::new()).await;
+                assert_eq!(told.unwrap_err().code(), Code::Unimplemented, "{}", rule.path);
+            }
         }
     }
 }

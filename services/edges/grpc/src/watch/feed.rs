@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use curfew_authority::{FeedError, FeedTail, LogEntry, LogError, PartitionSnapshot};
+use curfew_authority::{FeedTail, LogEntry, LogError, PartitionSnapshot};
 use curfew_core::ids::CallerId;
 use curfew_core::mac::sha256;
 use curfew_core::place::{LogPartition, PARTITIONS};
@@ -443,13 +443,12 @@ impl Feed {
     }
 }
 
-fn of_log(error: &FeedError) -> Stop {
+fn of_log(error: &LogError) -> Stop {
     match error {
-        FeedError::Behind => end(pb::ResumeReason::Slow, 0, true),
-        FeedError::Log(LogError::OutOfRange { .. } | LogError::NoSuchPartition(_)) => {
+        LogError::OutOfRange { .. } | LogError::NoSuchPartition(_) => {
             end(pb::ResumeReason::OutOfRange, 0, false)
         }
-        FeedError::Log(error @ LogError::Unavailable { .. }) => {
+        LogError::Unavailable { .. } => {
             tracing::warn!(
                 error = error as &dyn std::error::Error,
                 "the log does not answer; a stream ends"

@@ -17,8 +17,8 @@ use tonic_health::pb::health_client::HealthClient;
 use super::process::{Backend, Server, TENANT, channel, request_id};
 use super::servers::{Servers, backend, readiness, told, until};
 
-/// What callers wait for an answer.
-const DEADLINE: Duration = Duration::from_secs(4);
+/// What callers wait for an answer: less than a call of the store may take.
+const DEADLINE: Duration = Duration::from_secs(2);
 /// What was acknowledged is on the disk.
 const ALWAYS: &[&str] = &["appendfsync always"];
 

@@ -39,6 +39,9 @@ const UNREAD_BYTES_MAX: usize = 16 << 10;
 /// costs a stream, and neither a place nor a turn.
 const UNREAD_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// The most that is left of a caller's patience for the answer's way back; of a short one it is a tenth.
+const WAY_BACK_MAX: Duration = Duration::from_millis(250);
+
 /// Puts the door before a service.
 #[derive(Clone, Debug)]
 pub(crate) struct DoorLayer(pub(crate) Arc<Shared>);
@@ -96,7 +99,10 @@ where
             let (parts, body) = request.into_parts();
             let mut body = Some(body);
             let rule = arrival.rule;
-            let patience = arrival.patience;
+            // An answer that leaves when the caller's patience ends is heard by nobody.
+            let patience = arrival
+                .patience
+                .map(|patience| patience - (patience / 10).min(WAY_BACK_MAX));
             let served = async {
                 let (caller, presented) = permit(&shared, rule, &parts.headers, &parts.extensions).await?;
                 serve_here(&shared, rule, &caller)?;

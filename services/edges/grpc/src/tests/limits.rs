@@ -107,7 +107,8 @@ async fn a_call_is_not_worked_on_for_longer_than_its_caller_waits() {
         .raw("EndSession", &[("grpc-timeout", "300m")], 0, &message)
         .await;
     assert_eq!(refused.code(), Code::Unavailable, "{refused}");
-    assert!(refused.message().contains("within 300ms"), "{refused}");
+    // A tenth is for the way back.
+    assert!(refused.message().contains("within 270ms"), "{refused}");
     held.release();
 }
 

@@ -26,6 +26,8 @@ mod topic;
 use std::sync::Arc;
 
 use curfew_core::place::LogIdentity;
+use curfew_ports::log::LogError;
+use tokio::time::Instant;
 
 pub use error::OpenError;
 pub use options::{
@@ -37,6 +39,7 @@ pub use security::{Sasl, ScramHash, Security, Tls, TlsIdentity};
 pub use topic::{Finding, Report, Severity, examine};
 
 use client::Questions;
+use identity::Beat;
 use producer::Producer;
 use tail::Tails;
 
@@ -83,7 +86,7 @@ impl Kafka {
             });
         }
         let tails = Tails::new(&options, questions.clone());
-        let beats = identity::newest_beats(&tails, &questions, partitions, options.request_timeout).await?;
+        let beats = newest_beats(&options, &tails, &questions, partitions).await?;
         let cluster = topic::answered(
             &options,
             &questions,
@@ -118,5 +121,22 @@ impl Kafka {
     pub fn queue(&self) -> (usize, usize) {
         let max = usize::try_from(self.inner.queue_max).unwrap_or(usize::MAX);
         (self.inner.producer.as_ref().map_or(0, Producer::in_flight), max)
+    }
+}
+
+/// The heartbeats of a topic that may have been made a moment ago: not every broker knows of it then.
+async fn newest_beats(
+    options: &Options,
+    tails: &Tails,
+    questions: &Questions,
+    partitions: u16,
+) -> Result<Vec<Beat>, LogError> {
+    let until = Instant::now() + topic::KNOWN_WITHIN.min(options.request_timeout);
+    loop {
+        let beats = identity::newest_beats(tails, questions, partitions, options.request_timeout).await;
+        if beats.is_ok() || Instant::now() >= until {
+            return beats;
+        }
+        tokio::time::sleep(topic::LOOK_AGAIN).await;
     }
 }

@@ -23,12 +23,12 @@ use settings::Entries;
 use wanted::Wanted;
 
 /// How often a topic that was just made is looked for: brokers tell one another within some milliseconds.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// With fewer copies, one broker that is lost takes records with it, or stops the log.
 const REPLICATION_SAFE: u16 = 3;
 /// Within this every broker knows of a topic.
-const KNOWN_WITHIN: Duration = Duration::from_secs(2);
+pub(crate) const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 
 /// Makes the topic, looks at it or trusts it, as the options say; gives its number of partitions.
 pub(crate) async fn prepare(options: &Options, questions: &Questions) -> Result<u16, OpenError> {

@@ -142,9 +142,21 @@ async fn a_missing_topic_is_refused_with_the_line_that_makes_it() {
             "{told}"
         );
     }
+    for topics in [Topics::Verify, Topics::Trust] {
+        let report = examine(&Options {
+            topics,
+            ..options.clone()
+        })
+        .await;
+        assert_eq!(report.findings[0].what, "topic");
+        assert!(report.findings[0].mend[0].contains("--create"));
+        assert!(!report.is_made_at_start);
+    }
+    // Where it is to be made, brokers are asked whether they would, and make nothing.
     let report = examine(&options).await;
-    assert_eq!(report.findings[0].what, "topic");
-    assert!(report.findings[0].mend[0].contains("--create"));
+    assert!(report.is_well() && report.is_made_at_start, "{report:?}");
+    assert_eq!(report.partitions, None);
+    assert!(examine(&options).await.is_made_at_start);
 }
 
 #[tokio::test]

@@ -80,11 +80,18 @@ impl std::fmt::Debug for Backend {
 }
 
 impl Backend {
-    /// Connects and fetches the caller's token.
-    pub(crate) async fn connect(address: &str, identity: Identity, channels: usize) -> Result<Self, Failure> {
+    /// Connects to each of some nodes that share their state, and fetches the caller's token.
+    pub(crate) async fn connect(
+        addresses: &[String],
+        identity: Identity,
+        channels: usize,
+    ) -> Result<Self, Failure> {
         let mut made = Vec::new();
         for _ in 0..channels.max(1) {
-            made.push(channel(address).await?);
+            // In turns, so that two requests in a row go to two nodes.
+            for address in addresses {
+                made.push(channel(address).await?);
+            }
         }
         let first = made.first().cloned().ok_or("no connection was made")?;
         let bearer = fetch_token(first, &identity).await?;

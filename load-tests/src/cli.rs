@@ -12,6 +12,7 @@ use crate::open_loop::Bounds;
 use crate::part;
 use crate::scenario;
 use crate::schedule::{Schedule, Shape};
+use crate::shared::SharedArgs;
 
 /// Measures a Curfew node: open loop, latency from the intended time, physical limits beside it.
 #[derive(Debug, Parser)]
@@ -48,6 +49,28 @@ enum Command {
         #[arg(long)]
         callers: u64,
     },
+    /// The bare script on a Redis in a process of its own; `limits` starts it.
+    #[command(hide = true)]
+    BareScript {
+        #[command(flatten)]
+        shared: SharedArgs,
+        #[arg(long)]
+        ms: u64,
+        #[arg(long)]
+        callers: u64,
+    },
+    /// Bare records through a Kafka in a process of its own; `limits` and `revoke-to-reject` start it.
+    #[command(hide = true)]
+    BareLog {
+        #[arg(long)]
+        bootstrap: String,
+        #[arg(long)]
+        topic: String,
+        #[arg(long)]
+        rate: f64,
+        #[arg(long)]
+        records: u32,
+    },
     /// A server that answers at once; `limits` starts it.
     #[command(hide = true)]
     Echo,
@@ -65,8 +88,13 @@ pub(crate) struct NodeArgs {
     /// Where its data goes; must not hold a node yet. By default a temporary directory.
     #[arg(long)]
     pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) shared: SharedArgs,
+    /// So many nodes on one Redis and one Kafka; sessions are spread over all.
+    #[arg(long, default_value_t = 1, value_parser = nodes)]
+    pub(crate) nodes: usize,
     /// A node that runs already: its gRPC address. Nothing is started then.
-    #[arg(long, conflicts_with_all = ["curfew", "data"], requires = "caller")]
+    #[arg(long, conflicts_with_all = ["curfew", "data", "redis", "kafka"], requires = "caller")]
     pub(crate) address: Option<String>,
     /// Who calls such a node; its roles: sessions.write, tokens.issue, revocations.write, revocations.read.
     #[arg(long, env = "CURFEW_CALLER")]
@@ -204,6 +232,8 @@ pub(crate) struct RevokeArgs {
 pub(crate) struct LimitsArgs {
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) shared: SharedArgs,
     /// Seconds for each of them.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) seconds: u64,
@@ -269,6 +299,14 @@ pub(crate) struct CompareArgs {
     pub(crate) json: bool,
 }
 
+/// One to 64 nodes: each is a process of its own, on this machine.
+fn nodes(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=64) => Ok(count),
+        Ok(_) | Err(_) => Err("a number of nodes from 1 to 64".to_owned()),
+    }
+}
+
 /// One to 500 guards: a node lets in 512 subscribers of one caller.
 fn guards(text: &str) -> Result<usize, String> {
     match text.parse() {
@@ -318,6 +356,26 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Compare(args) => compare::run(&args),
         Command::BareLimits { data, ms, callers } => {
             part::limits::run(&data, Duration::from_millis(ms), callers).map(|()| ExitCode::SUCCESS)
+        }
+        Command::BareScript { shared, ms, callers } => {
+            let shared = shared
+                .fresh()
+                .ok_or("name the Redis with --redis, the Kafka with --kafka")?;
+            part::script::run(&shared, Duration::from_millis(ms), callers).map(|()| ExitCode::SUCCESS)
+        }
+        Command::BareLog {
+            bootstrap,
+            topic,
+            rate,
+            records,
+        } => {
+            let order = part::pipe::Order {
+                bootstrap,
+                topic,
+                rate,
+                records,
+            };
+            part::pipe::run(&order).map(|()| ExitCode::SUCCESS)
         }
         Command::Echo => part::echo::run().map(|()| ExitCode::SUCCESS),
         Command::Guard => part::guard::run().map(|()| ExitCode::SUCCESS),

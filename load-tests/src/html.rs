@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** the page refers to nothing outside itself and says so to the browser, which refuses the rest.
 
+mod servers;
 mod tables;
 
 use askama::Template;

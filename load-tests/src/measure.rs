@@ -12,6 +12,7 @@ use crate::open_loop::{self, Bounds, Live, Target};
 use crate::progress::Progress;
 use crate::recorder::Recorded;
 use crate::schedule::Schedule;
+use crate::servers::{RedisCost, RedisLook, Servers};
 use crate::usage::Usage;
 use crate::verdict::Verdict;
 
@@ -64,9 +65,14 @@ pub(crate) struct Run {
     pub(crate) verdict: Verdict,
     #[serde(flatten)]
     pub(crate) recorded: Recorded,
-    /// Of the target, where it runs on this machine and was started by us.
+    /// Of the target, where it runs on this machine and was started by us; of several nodes the sum.
     pub(crate) target_cost: Option<Cost>,
     pub(crate) generator_cost: Cost,
+    /// Of the Redis and the Kafka that nodes share, where they share any.
+    #[serde(default)]
+    pub(crate) redis_cost: Option<RedisCost>,
+    #[serde(default)]
+    pub(crate) kafka_cost: Option<Cost>,
 }
 
 /// The most that a target does in a closed loop.
@@ -82,20 +88,63 @@ pub(crate) struct Ceiling {
     pub(crate) p99_ms: f64,
     pub(crate) target_cost: Option<Cost>,
     pub(crate) generator_cost: Cost,
+    #[serde(default)]
+    pub(crate) redis_cost: Option<RedisCost>,
+    #[serde(default)]
+    pub(crate) kafka_cost: Option<Cost>,
 }
 
 /// Who is measured, and how it is shown.
 #[derive(Debug)]
 pub(crate) struct Stand<'a> {
     pub(crate) runtime: &'a Handle,
-    /// The target's process, where it is ours.
-    pub(crate) pid: Option<u32>,
+    /// The target's processes, where they are ours.
+    pub(crate) pids: Vec<u32>,
+    /// What they share.
+    pub(crate) servers: Option<&'a Servers>,
     pub(crate) progress: &'a Progress,
 }
 
+/// One look at all that is charged with a run.
+#[derive(Debug)]
+struct Look {
+    target: Option<Usage>,
+    generator: Usage,
+    redis: Option<RedisLook>,
+    kafka: Option<Usage>,
+}
+
+/// What was spent between two looks, of each answered request.
+#[derive(Debug)]
+struct Spent {
+    target: Option<Cost>,
+    generator: Cost,
+    redis: Option<RedisCost>,
+    kafka: Option<Cost>,
+}
+
+impl Look {
+    fn spent_since(&self, earlier: &Self, answered: u64, seconds: f64) -> Spent {
+        let cost =
+            |before: Option<Usage>, after: Option<Usage>| Some(Cost::of(before?, after?, answered, seconds));
+        let redis = earlier.redis.clone().zip(self.redis.clone());
+        Spent {
+            target: cost(earlier.target, self.target),
+            generator: Cost::of(earlier.generator, self.generator, answered, seconds),
+            redis: redis.and_then(|looks| RedisCost::of(&[looks], answered, seconds)),
+            kafka: cost(earlier.kafka, self.kafka),
+        }
+    }
+}
+
 impl Stand<'_> {
-    fn look(&self) -> (Option<Usage>, Usage) {
-        (self.pid.and_then(Usage::of), Usage::own())
+    fn look(&self) -> Look {
+        Look {
+            target: (!self.pids.is_empty()).then(|| Usage::of_all(&self.pids)),
+            generator: Usage::own(),
+            redis: self.servers.and_then(Servers::redis),
+            kafka: self.servers.and_then(Servers::kafka),
+        }
     }
 
     /// Runs a schedule.
@@ -123,6 +172,7 @@ impl Stand<'_> {
             .map(|operation| operation.answered)
             .sum();
         let seconds = done.measured_to.since(done.measured_from).as_secs_f64().max(1e-9);
+        let spent = after.spent_since(&before, answered, seconds);
         Run {
             name: name.to_owned(),
             schedule: *schedule,
@@ -132,8 +182,10 @@ impl Stand<'_> {
             measured_s: seconds,
             answered_per_s: answered as f64 / seconds,
             verdict: Verdict::of(&done.recorded),
-            target_cost: cost_of(before.0, after.0, answered, seconds),
-            generator_cost: Cost::of(before.1, after.1, answered, seconds),
+            target_cost: spent.target,
+            generator_cost: spent.generator,
+            redis_cost: spent.redis,
+            kafka_cost: spent.kafka,
             recorded: done.recorded,
         }
     }
@@ -152,6 +204,7 @@ impl Stand<'_> {
         let after = self.look();
         shown.finish();
         let seconds = length.as_secs_f64();
+        let spent = after.spent_since(&before, most.answered, seconds);
         Ceiling {
             name: name.to_owned(),
             workers,
@@ -159,12 +212,10 @@ impl Stand<'_> {
             failed: most.failed,
             p50_ms: most.service_ms.p50,
             p99_ms: most.service_ms.p99,
-            target_cost: cost_of(before.0, after.0, most.answered, seconds),
-            generator_cost: Cost::of(before.1, after.1, most.answered, seconds),
+            target_cost: spent.target,
+            generator_cost: spent.generator,
+            redis_cost: spent.redis,
+            kafka_cost: spent.kafka,
         }
     }
-}
-
-fn cost_of(before: Option<Usage>, after: Option<Usage>, answered: u64, seconds: f64) -> Option<Cost> {
-    Some(Cost::of(before?, after?, answered, seconds))
 }

@@ -2,8 +2,9 @@
 //!
 //! **Invariant:** a node that this started is stopped when it is dropped; one that ran before is left alone.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -40,12 +41,22 @@ roles = ["sessions.write", "sessions.read", "tokens.issue", "revocations.write",
 tenants = ["*"]
 "#;
 
+/// Which binary, and what every process of it is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) curfew: PathBuf,
+    /// The directory of a node that keeps its state itself; what nodes log lies there too.
+    pub(crate) data: PathBuf,
+    /// Variables of the environment.
+    pub(crate) environment: Vec<(&'static str, String)>,
+}
+
 /// A running node of ours.
 #[derive(Debug)]
 pub(crate) struct Node {
     child: Child,
     pub(crate) grpc: String,
-    pub(crate) data: PathBuf,
+    log: PathBuf,
     /// From the start of the process until it said that it is ready.
     pub(crate) start_up: Duration,
 }
@@ -66,102 +77,88 @@ pub(crate) fn beside() -> Result<PathBuf, Failure> {
     })
 }
 
-/// Makes and seeds a data directory; who may call it.
-pub(crate) fn seed(curfew: &Path, data: &Path) -> Result<Identity, Failure> {
-    let made = run(
-        curfew,
-        "",
-        &[
-            "bootstrap".as_ref(),
-            "--json".as_ref(),
-            "--base-url".as_ref(),
-            BASE_URL.as_ref(),
-        ],
-        data,
-    )?;
-    let made: serde_json::Value = serde_json::from_str(made.trim())?;
-    let admin = made.get("secret").and_then(serde_json::Value::as_str);
-    let admin = admin.ok_or_else(|| {
-        format!(
-            "{} has an administrator already; give a directory that is empty, or CURFEW_REDIS_PREFIX another name",
-            data.display()
-        )
-    })?;
-    // A node whose state lies elsewhere makes no directory.
-    std::fs::create_dir_all(data)?;
-    let file = data.join("load-seeds.toml");
-    std::fs::write(&file, SEEDS)?;
-    let applied = run(
-        curfew,
-        admin,
-        &[
-            "apply".as_ref(),
-            file.as_os_str(),
-            "--json".as_ref(),
-            "--base-url".as_ref(),
-            BASE_URL.as_ref(),
-        ],
-        data,
-    )?;
-    let lines = applied
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let is_backend =
-        |line: &serde_json::Value| line.get("name").is_some_and(|name| name == "callers/backend");
-    let secret = lines
-        .filter(is_backend)
-        .find_map(|line| line.get("secret")?.as_str().map(str::to_owned));
-    Ok(Identity {
-        caller: "backend".to_owned(),
-        secret: secret.ok_or("`curfew apply` told no secret of callers/backend")?,
-        tenant: "acme".to_owned(),
-        client: "web".to_owned(),
-        resource: "orders".to_owned(),
-        scope: "orders.read".to_owned(),
-    })
-}
-
-fn run(curfew: &Path, secret: &str, arguments: &[&std::ffi::OsStr], data: &Path) -> Result<String, Failure> {
-    let output = Command::new(curfew)
-        .args(arguments)
-        .arg("--data")
-        .arg(data)
-        .env("CURFEW_SECRET", secret)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("cannot start {}: {error}", curfew.display()))?;
-    if !output.status.success() {
-        let command = arguments
-            .first()
-            .map(|word| word.to_string_lossy())
-            .unwrap_or_default();
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("`curfew {command}` failed ({}): {}", output.status, said.trim()).into());
+impl Setup {
+    /// Makes and seeds a state; who may call it.
+    pub(crate) fn seed(&self) -> Result<Identity, Failure> {
+        let base: [&OsStr; 3] = ["--json".as_ref(), "--base-url".as_ref(), BASE_URL.as_ref()];
+        let made = self.run("", "bootstrap", &base)?;
+        let made: serde_json::Value = serde_json::from_str(made.trim())?;
+        let admin = made.get("secret").and_then(serde_json::Value::as_str);
+        let admin = admin.ok_or_else(|| {
+            format!(
+                "{} has an administrator already; give a directory that is empty, or CURFEW_REDIS_PREFIX another name",
+                self.data.display()
+            )
+        })?;
+        // A node whose state lies elsewhere makes no directory.
+        std::fs::create_dir_all(&self.data)?;
+        let file = self.data.join("load-seeds.toml");
+        std::fs::write(&file, SEEDS)?;
+        let arguments = [[file.as_os_str()].as_slice(), &base].concat();
+        let applied = self.run(admin, "apply", &arguments)?;
+        let lines = applied
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let is_backend =
+            |line: &serde_json::Value| line.get("name").is_some_and(|name| name == "callers/backend");
+        let secret = lines
+            .filter(is_backend)
+            .find_map(|line| line.get("secret")?.as_str().map(str::to_owned));
+        Ok(Identity {
+            caller: "backend".to_owned(),
+            secret: secret.ok_or("`curfew apply` told no secret of callers/backend")?,
+            tenant: "acme".to_owned(),
+            client: "web".to_owned(),
+            resource: "orders".to_owned(),
+            scope: "orders.read".to_owned(),
+        })
     }
-    Ok(String::from_utf8(output.stdout)?)
-}
 
-impl Node {
-    /// Starts a node on a directory that was seeded, and waits until it is ready.
-    pub(crate) fn start(curfew: &Path, data: &Path) -> Result<Self, Failure> {
+    fn run(&self, secret: &str, command: &str, arguments: &[&OsStr]) -> Result<String, Failure> {
+        let output = self
+            .command(command)
+            .args(arguments)
+            .env("CURFEW_SECRET", secret)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| self.not_started(&error))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("`curfew {command}` failed ({}): {}", output.status, said.trim()).into());
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    fn command(&self, command: &str) -> Command {
+        let mut made = Command::new(&self.curfew);
+        made.arg(command).arg("--data").arg(&self.data);
+        made.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        made
+    }
+
+    fn not_started(&self, error: &std::io::Error) -> Failure {
+        format!("cannot start {}: {error}", self.curfew.display()).into()
+    }
+
+    /// Starts the `number`th node on a state that was seeded, and waits until it is ready.
+    pub(crate) fn start(&self, number: usize) -> Result<Node, Failure> {
         // What it logs is kept beside its data, not mixed into our output.
-        let log = std::fs::File::create(data.join("load-node.log"))?;
+        let log = self.data.join(format!("load-node-{number}.log"));
         let begun = Mono::now();
-        let mut child = Command::new(curfew)
-            .args(["serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+        let mut child = self
+            .command("serve")
+            .args(["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"])
             .args(["--base-url", BASE_URL])
-            .arg("--data")
-            .arg(data)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(log)
+            .stderr(std::fs::File::create(&log)?)
             .spawn()
-            .map_err(|error| format!("cannot start {}: {error}", curfew.display()))?;
+            .map_err(|error| self.not_started(&error))?;
         let told = child.stdout.take().map(until_ready);
-        let mut node = Self {
+        let mut node = Node {
             child,
             grpc: String::new(),
-            data: data.to_owned(),
+            log,
             start_up: Mono::now().since(begun),
         };
         match told.and_then(|told| told) {
@@ -172,14 +169,16 @@ impl Node {
             None => Err(format!("the node did not get ready; it logged: {}", node.logged()).into()),
         }
     }
+}
 
+impl Node {
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// The last that it logged.
     fn logged(&self) -> String {
-        let text = std::fs::read_to_string(self.data.join("load-node.log")).unwrap_or_default();
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<_> = text.lines().rev().take(5).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join(" / ")
     }

@@ -5,6 +5,8 @@
 pub(crate) mod echo;
 pub(crate) mod guard;
 pub(crate) mod limits;
+pub(crate) mod pipe;
+pub(crate) mod script;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::measure::{Ceiling, Cost};
 use crate::report::Report;
 use crate::scenario::limits::Limits;
+use crate::servers::RedisCost;
 
 /// What kind a figure is of, and so what it is compared with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -24,7 +25,7 @@ pub(crate) enum Unit {
 /// The three limits in one unit.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
 pub(crate) struct ToLimits {
-    /// A bare commit with fsync.
+    /// A bare commit with fsync; of nodes that share a store, a bare read and script, client and Redis together.
     pub(crate) commit: f64,
     /// One ES256 signature.
     pub(crate) signature: f64,
@@ -56,6 +57,7 @@ impl Unit {
     /// The limits in this unit.
     pub(crate) fn of_limits(self, limits: &Limits, cores: usize) -> ToLimits {
         let bare = &limits.bare;
+        let script = limits.shared.as_ref().map(|shared| &shared.script);
         let echo_us = limits.echo_together.target_cost.map_or(0.0, |cost| cost.total_us);
         let sum = |commit, signature, echo| ToLimits {
             commit,
@@ -65,14 +67,24 @@ impl Unit {
         };
         match self {
             Self::Ms => sum(
-                bare.commits_alone.p50_ms,
+                script.map_or(bare.commits_alone.p50_ms, |script| script.alone.p50_ms),
                 bare.signature_us / 1e3,
                 limits.echo_alone.p50_ms,
             ),
-            Self::CpuUs => sum(bare.commits_together.cpu_us, bare.signature_us, echo_us),
+            Self::CpuUs => sum(
+                script.map_or(bare.commits_together.cpu_us, |script| {
+                    script.together.redis.total_us + script.together.client_us
+                }),
+                bare.signature_us,
+                echo_us,
+            ),
             Self::PerSecond => {
                 let cpu = Self::CpuUs.of_limits(limits, cores);
-                let (commit, echo) = (bare.commits_together.per_s, limits.echo_together.answered_per_s);
+                let commit = script.map_or(bare.commits_together.per_s, |script| {
+                    // One thread decides: no second core helps it.
+                    script.together.per_s.max(1e6 / script.together.redis.total_us)
+                });
+                let echo = limits.echo_together.answered_per_s;
                 let signature = cores as f64 * 1e6 / bare.signature_us;
                 // All cores at nothing but the three; no more than the disk takes.
                 let all = (cores as f64 * 1e6 / cpu.all).min(commit);
@@ -100,14 +112,38 @@ pub(crate) fn limits(report: &Report) -> Vec<Figure> {
     };
     let bare = &limits.bare;
     let cpu = Unit::CpuUs.of_limits(limits, report.machine.cores);
-    vec![
+    let mut of_shared = Vec::new();
+    if let Some(shared) = &limits.shared {
+        let (script, log) = (&shared.script, &shared.log);
+        of_shared = vec![
+            figure("bare script, p50", script.alone.p50_ms, Unit::Ms),
+            figure(
+                "bare scripts, many at once",
+                script.together.per_s,
+                Unit::PerSecond,
+            ),
+            figure("bare scripts, Redis", script.together.redis.total_us, Unit::CpuUs),
+            figure(
+                "bare scripts without INFO, Redis",
+                script.without_info.redis.total_us,
+                Unit::CpuUs,
+            ),
+            figure("bare produce→consume, p50", log.consumed_ms.p50, Unit::Ms),
+            figure("bare produce→consume, p99", log.consumed_ms.p99, Unit::Ms),
+        ];
+    }
+    let of_machine = vec![
         figure("bare commit, p50", bare.commits_alone.p50_ms, Unit::Ms),
         figure(
             "bare commits, many at once",
             bare.commits_together.per_s,
             Unit::PerSecond,
         ),
-        figure("bare commits, many at once", cpu.commit, Unit::CpuUs),
+        figure(
+            "bare commits, many at once",
+            bare.commits_together.cpu_us,
+            Unit::CpuUs,
+        ),
         figure("ES256 signature", cpu.signature, Unit::CpuUs),
         figure("gRPC echo, p50", limits.echo_alone.p50_ms, Unit::Ms),
         figure(
@@ -116,14 +152,34 @@ pub(crate) fn limits(report: &Report) -> Vec<Figure> {
             Unit::PerSecond,
         ),
         figure("gRPC echo, many at once", cpu.echo, Unit::CpuUs),
-    ]
+    ];
+    [of_machine, of_shared].concat()
+}
+
+/// How the sum of both is called.
+const WITH_REDIS: &str = "node and Redis";
+
+/// Processor time of the node, of Redis where there is one, and of both.
+fn of_costs(name: &str, node: Option<Cost>, redis: Option<&RedisCost>) -> Vec<(String, f64)> {
+    let (node, redis) = (node.map(|cost| cost.total_us), redis.map(|cost| cost.total_us));
+    let both = node.zip(redis).map(|(node, redis)| node + redis);
+    let parts = [("node", node), ("Redis", redis), (WITH_REDIS, both)];
+    let told = parts.into_iter().filter_map(|(part, us)| Some((part, us?)));
+    told.map(|(part, us)| (format!("{name}, {part}"), us)).collect()
 }
 
 /// All figures of a report.
 pub(crate) fn figures(report: &Report) -> Vec<Figure> {
     let mut figures = Vec::new();
+    let is_shared = report
+        .limits
+        .as_ref()
+        .is_some_and(|limits| limits.shared.is_some());
     let mut tell = |name: String, value: f64, unit: Unit| {
-        let ratio = report.limits.as_ref().map(|limits| {
+        // A part of what is spent is not the whole of it: of nodes that share a store only the sum is compared.
+        let is_part = is_shared && unit == Unit::CpuUs && !name.ends_with(WITH_REDIS);
+        let limits = report.limits.as_ref().filter(|_| !is_part);
+        let ratio = limits.map(|limits| {
             let limit = unit.of_limits(limits, report.machine.cores);
             ToLimits {
                 commit: value / limit.commit,
@@ -139,18 +195,17 @@ pub(crate) fn figures(report: &Report) -> Vec<Figure> {
             ratio,
         });
     };
-    let cpu = |cost: Option<Cost>| cost.map(|cost| cost.total_us);
+    let mut costs = Vec::new();
     for Ceiling {
         name,
         answered_per_s,
         target_cost,
+        redis_cost,
         ..
     } in &report.ceilings
     {
         tell(format!("{name}, answered"), *answered_per_s, Unit::PerSecond);
-        if let Some(us) = cpu(*target_cost) {
-            tell(format!("{name}, node"), us, Unit::CpuUs);
-        }
+        costs.extend(of_costs(name, *target_cost, redis_cost.as_ref()));
     }
     for run in &report.runs {
         for operation in &run.recorded.operations {
@@ -160,9 +215,10 @@ pub(crate) fn figures(report: &Report) -> Vec<Figure> {
             tell(format!("{name} p99"), told.p99, Unit::Ms);
             tell(format!("{name} p99.9"), told.p999, Unit::Ms);
         }
-        if let Some(us) = cpu(run.target_cost) {
-            tell(format!("{}, node", run.name), us, Unit::CpuUs);
-        }
+        costs.extend(of_costs(&run.name, run.target_cost, run.redis_cost.as_ref()));
+    }
+    for (name, us) in costs {
+        tell(name, us, Unit::CpuUs);
     }
     for found in &report.revoke_to_reject {
         let name = format!("revoke to reject, {} guards", found.guards);

@@ -35,6 +35,9 @@ pub(crate) struct Report {
     pub(crate) versions: Versions,
     /// From the start of the node's process until it was ready, s; where it was started by us.
     pub(crate) start_up_s: Option<f64>,
+    /// Nodes that were started by us.
+    #[serde(default)]
+    pub(crate) nodes: usize,
     /// The physical limits, where they were measured in the same run.
     pub(crate) limits: Option<Limits>,
     /// Closed loops: the most that the node does.
@@ -58,6 +61,7 @@ impl Report {
             machine: Machine::this(),
             versions: Versions::of(curfew),
             start_up_s: None,
+            nodes: 0,
             limits: None,
             ceilings: Vec::new(),
             runs: Vec::new(),

@@ -1,5 +1,6 @@
 //! The scenarios, one file each.
 
+pub(crate) mod bare_log;
 pub(crate) mod capacity;
 pub(crate) mod limits;
 pub(crate) mod load;

@@ -1,5 +1,7 @@
 //! The result for people, as text.
 
+mod servers;
+
 use std::fmt::Write as _;
 
 use crate::measure::{Ceiling, Run};
@@ -55,6 +57,9 @@ fn of_capacity(text: &mut String, capacity: &Capacity) {
         capacity.start_empty_s * 1e3,
         capacity.start_full_s * 1e3
     );
+    if let Some(held) = &capacity.redis {
+        servers::of_held(text, held, capacity.sessions);
+    }
 }
 
 fn of_limits(text: &mut String, limits: &Limits) {
@@ -71,6 +76,9 @@ fn of_limits(text: &mut String, limits: &Limits) {
         "limit: one ES256 signature takes {:.1} µs",
         bare.signature_us
     );
+    if let Some(shared) = &limits.shared {
+        servers::of_limits(text, shared);
+    }
     for echo in [&limits.echo_alone, &limits.echo_together] {
         of_ceiling(text, "limit", echo);
     }
@@ -93,6 +101,7 @@ fn of_ceiling(text: &mut String, what: &str, ceiling: &Ceiling) {
             format!("; {} FAILED", ceiling.failed)
         }
     );
+    servers::of_cost(text, ceiling.redis_cost.as_ref(), ceiling.kafka_cost);
 }
 
 fn of_ratios(text: &mut String, report: &Report) {
@@ -136,12 +145,15 @@ fn of_guards(text: &mut String, found: &RevokeToReject) {
     for (name, told) in lines {
         let _ = writeln!(
             text,
-            "  {name:<13} p50 {:.2} p90 {:.2} p99 {:.2} max {:.2} ms",
-            told.p50, told.p90, told.p99, told.max
+            "  {name:<13} p50 {:.2} p90 {:.2} p99 {:.2} p99.9 {:.2} max {:.2} ms",
+            told.p50, told.p90, told.p99, told.p999, told.max
         );
     }
     for (reason, count) in arrived.others.iter().chain(&arrived.not_acknowledged) {
         let _ = writeln!(text, "  {count} {reason}");
+    }
+    if let Some(log) = &found.bare_log {
+        servers::of_log(text, "  bare produce→consume beside it", log);
     }
     if let Verdict::Void(why) = &found.verdict {
         let _ = writeln!(text, "  VOID: {why}");
@@ -175,6 +187,7 @@ fn of_run(text: &mut String, run: &Run) {
             let _ = writeln!(text, "           {count} {reason}");
         }
     }
+    servers::of_cost(text, run.redis_cost.as_ref(), run.kafka_cost);
     let lag = run.recorded.lag_ms;
     let _ = writeln!(
         text,

@@ -1,5 +1,6 @@
 //! The tables of the page: every figure of the report in words and numbers.
 
+use super::servers;
 use crate::measure::Ceiling;
 use crate::part::limits::Commits;
 use crate::ratio;
@@ -47,18 +48,12 @@ pub(super) fn guards(count: usize) -> String {
 
 /// All tables that have rows.
 pub(super) fn all(report: &Report) -> Vec<Table> {
-    let tables = [
-        runs(report),
-        arrivals(report),
-        ceilings(report),
-        limits(report),
-        ratios(report),
-        capacity(report),
-        parts(report),
-        machine(report),
-    ];
+    let tables = [runs(report), arrivals(report), ceilings(report), limits(report)];
+    let more = [ratios(report), capacity(report), parts(report), machine(report)];
     tables
         .into_iter()
+        .chain(servers::all(report))
+        .chain(more)
         .filter(|table| !table.rows.is_empty())
         .collect()
 }
@@ -123,11 +118,13 @@ fn arrivals(report: &Report) -> Table {
             whole(f64::from(u32::try_from(found.revocations).unwrap_or(u32::MAX))),
             ms(arrived.each_ms.p50),
             ms(arrived.each_ms.p99),
+            ms(arrived.each_ms.p999),
             ms(arrived.each_ms.max),
             ms(arrived.last_guard_ms.p50),
             ms(arrived.last_guard_ms.p99),
             ms(arrived.acknowledged_ms.p50),
             ms(arrived.acknowledged_ms.p99),
+            ms(arrived.acknowledged_ms.max),
             whole(arrived.never as f64),
             ms(found.ask_every_ms),
             verdict(&found.verdict),
@@ -141,11 +138,13 @@ fn arrivals(report: &Report) -> Table {
             "revo\u{ad}cations",
             "each p50",
             "each p99",
+            "each p99.9",
             "each max",
             "last p50",
             "last p99",
             "acked p50",
             "acked p99",
+            "acked max",
             "never",
             "asked every",
             "verdict",
@@ -342,6 +341,9 @@ fn machine(report: &Report) -> Table {
     ];
     if !versions.curfew.is_empty() {
         rows.push(("node", versions.curfew.clone()));
+    }
+    if report.nodes > 1 {
+        rows.push(("nodes", report.nodes.to_string()));
     }
     if let Some(start_up_s) = report.start_up_s {
         rows.push((

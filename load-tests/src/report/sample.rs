@@ -34,6 +34,8 @@ fn ceiling(name: &str, answered_per_s: f64, p50_ms: f64, total_us: f64) -> Ceili
         p99_ms: p50_ms * 2.0,
         target_cost: Some(cost(total_us)),
         generator_cost: cost(10.0),
+        redis_cost: None,
+        kafka_cost: None,
     }
 }
 
@@ -78,6 +80,8 @@ fn run(requests: u64) -> Run {
         recorded,
         target_cost: Some(cost(80.0)),
         generator_cost: cost(40.0),
+        redis_cost: None,
+        kafka_cost: None,
     }
 }
 
@@ -94,6 +98,7 @@ pub(crate) fn report() -> Report {
         },
         echo_alone: ceiling("gRPC echo, one at a time", 8_000.0, 0.1, 30.0),
         echo_together: ceiling("gRPC echo, many at once", 50_000.0, 4.0, 10.0),
+        shared: None,
     });
     report.ceilings = vec![ceiling("refresh", 10_000.0, 20.0, 80.0)];
     report.runs = vec![run(300)];
@@ -108,6 +113,7 @@ pub(crate) fn report() -> Report {
         time_out_s: 10.0,
         verdict: Verdict::Valid,
         arrived: arrivals.finish(),
+        bare_log: None,
     }];
     report.parts = vec![PartSamples {
         part: "node".to_owned(),

@@ -15,10 +15,11 @@ use crate::failure::Failure;
 use crate::fill::fill;
 use crate::node::Node;
 use crate::scenario::stage::Stage;
+use crate::servers::{Kind, RedisLook};
 use crate::usage::Usage;
 
 /// What was found.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct Capacity {
     pub(crate) sessions: u64,
     /// Sessions opened a second, two calls each.
@@ -36,17 +37,52 @@ pub(crate) struct Capacity {
     /// From the start of the process until it was ready: without a session, and with all of them.
     pub(crate) start_empty_s: f64,
     pub(crate) start_full_s: f64,
+    /// In Redis, where nodes share their state.
+    #[serde(default)]
+    pub(crate) redis: Option<Held>,
+}
+
+/// What lies in Redis.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct Held {
+    /// `used_memory` without a session, and with all of them.
+    pub(crate) empty_bytes: f64,
+    pub(crate) full_bytes: f64,
+    /// The difference, for each session.
+    pub(crate) each_bytes: f64,
+    /// Of the process at the end.
+    pub(crate) rss_bytes: f64,
+    /// Where the bytes are.
+    pub(crate) kinds: Vec<Kind>,
+}
+
+impl Held {
+    fn of(empty: &RedisLook, full: &RedisLook, sessions: u64, kinds: Vec<Kind>) -> Self {
+        let (empty_bytes, full_bytes) = (empty.used_memory_bytes, full.used_memory_bytes);
+        Self {
+            empty_bytes,
+            full_bytes,
+            each_bytes: (full_bytes - empty_bytes) / sessions.max(1) as f64,
+            rss_bytes: full.rss_bytes,
+            kinds,
+        }
+    }
 }
 
 pub(crate) fn run(args: &CapacityArgs) -> Result<ExitCode, Failure> {
     let mut stage = Stage::set("capacity", &args.node, args.channels)?;
-    let (Some(node), Some(curfew)) = (stage.node.take(), stage.curfew.clone()) else {
+    let (Some(node), Some(setup)) = (stage.nodes.pop(), stage.setup.clone()) else {
         return Err("`capacity` stops and starts the node: it needs one of its own, not --address".into());
     };
-    let data = node.data.clone();
+    if !stage.nodes.is_empty() {
+        return Err("`capacity` looks at one node: leave --nodes out".into());
+    }
+    let data = setup.data.clone();
     let memory = |node: &Node| Usage::of(node.pid()).map_or(0.0, |usage| usage.rss_mib);
     let (rss_idle_mib, start_empty_s) = (memory(&node), node.start_up.as_secs_f64());
     let disk_empty_bytes = disk_bytes(&data)?;
+    let look = |stage: &Stage| stage.servers.as_ref().and_then(|servers| servers.redis());
+    let redis_empty = look(&stage);
 
     let shown = stage.progress.count("open sessions", args.sessions);
     let begun = Mono::now();
@@ -55,10 +91,16 @@ pub(crate) fn run(args: &CapacityArgs) -> Result<ExitCode, Failure> {
     let seconds = Mono::now().since(begun).as_secs_f64();
     shown.finish();
     let rss_full_mib = memory(&node);
+    let redis = match (redis_empty, look(&stage), &stage.servers) {
+        (Some(empty), Some(full), Some(servers)) => {
+            Some(Held::of(&empty, &full, args.sessions, servers.kinds()?))
+        }
+        (_, _, _) => None,
+    };
     node.stop();
     let disk_full_bytes = disk_bytes(&data)?;
 
-    let node = Node::start(&curfew, &data)?;
+    let node = setup.start(1)?;
     stage.sampler.add("node, started again", vec![node.pid()]);
     stage.report.capacity = Some(Capacity {
         sessions: args.sessions,
@@ -71,8 +113,9 @@ pub(crate) fn run(args: &CapacityArgs) -> Result<ExitCode, Failure> {
         disk_each_bytes: disk_full_bytes.saturating_sub(disk_empty_bytes) as f64 / args.sessions as f64,
         start_empty_s,
         start_full_s: node.start_up.as_secs_f64(),
+        redis,
     });
-    stage.node = Some(node);
+    stage.nodes.push(node);
     stage.end(&args.output)
 }
 

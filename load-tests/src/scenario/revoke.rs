@@ -16,8 +16,9 @@ use crate::cli::RevokeArgs;
 use crate::clock::{Mono, sleep_until};
 use crate::failure::Failure;
 use crate::fill::fill;
-use crate::part::Part;
 use crate::part::guard::{Settings, Told};
+use crate::part::{Part, pipe};
+use crate::scenario::bare_log::BareLog;
 use crate::scenario::stage::Stage;
 use crate::verdict::Verdict;
 
@@ -47,6 +48,9 @@ pub(crate) struct RevokeToReject {
     pub(crate) verdict: Verdict,
     #[serde(flatten)]
     pub(crate) arrived: Arrived,
+    /// Bare records through the same Kafka, as many and at the same pace, between the revocations.
+    #[serde(default)]
+    pub(crate) bare_log: Option<pipe::Found>,
 }
 
 pub(crate) fn run(args: &RevokeArgs) -> Result<ExitCode, Failure> {
@@ -74,7 +78,15 @@ pub(crate) fn measure(stage: &mut Stage, args: &RevokeArgs, guards: usize) -> Re
     watchers.admit(&opened)?;
 
     let gap = Duration::from_secs_f64(1.0 / args.rate);
-    let start = Mono::now().plus(SETTLED.max(WATCHED_BEFORE));
+    let servers = stage.servers.as_ref();
+    let bare_log = servers.map(|servers| BareLog::start(&servers.shared, args.rate, args.revocations));
+    let mut bare_log = bare_log.transpose()?;
+    let mut start = Mono::now().plus(SETTLED.max(WATCHED_BEFORE));
+    if let Some(bare_log) = &mut bare_log {
+        start = start.max(bare_log.earliest().plus(WATCHED_BEFORE));
+        // Each lies in the middle between two revocations.
+        bare_log.begin(start.plus(gap / 2))?;
+    }
     let intended: Vec<_> = (0_u32..)
         .take(opened.len())
         .map(|n| start.plus(gap * n))
@@ -108,8 +120,16 @@ pub(crate) fn measure(stage: &mut Stage, args: &RevokeArgs, guards: usize) -> Re
         time_out_s: time_out.as_secs_f64(),
         verdict: Verdict::of_times(arrived.lag_ms.p99, arrived.each_ms.p99),
         arrived,
+        bare_log: bare_log.map(BareLog::found).transpose()?,
     });
     Ok(())
+}
+
+/// Guards are spread over the nodes.
+fn address_of(stage: &Stage, replica: usize) -> Result<String, Failure> {
+    let turn = replica.checked_rem(stage.addresses.len());
+    let address = turn.and_then(|turn| stage.addresses.get(turn));
+    Ok(address.cloned().ok_or("there is no node to follow")?)
 }
 
 /// The guards of one measurement.
@@ -137,7 +157,7 @@ impl Watchers {
                 Told::read(&line).is_none_or(|told| tell.send((replica, told)).is_ok())
             })?;
             part.say(&serde_json::to_string(&Settings {
-                address: stage.address.clone(),
+                address: address_of(stage, replica)?,
                 caller: identity.caller.clone(),
                 secret: identity.secret.clone(),
                 tenant: claims.tid.clone(),

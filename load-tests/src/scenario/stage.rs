@@ -1,6 +1,6 @@
 //! What every scenario needs: a runtime, a node with sessions, eyes on all parts, and a report at the end.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,10 +11,11 @@ use crate::cli::{NodeArgs, OutputArgs};
 use crate::failure::Failure;
 use crate::fill::fill;
 use crate::measure::Stand;
-use crate::node::{self, Node};
+use crate::node::{self, Node, Setup};
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::scenario::limits;
+use crate::servers::Servers;
 use crate::sessions::Sessions;
 use crate::summary;
 use crate::usage::Sampler;
@@ -23,17 +24,19 @@ use crate::usage::Sampler;
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) backend: Backend,
-    /// Where the node answers.
-    pub(crate) address: String,
+    /// Where the nodes answer.
+    pub(crate) addresses: Vec<String>,
     pub(crate) progress: Progress,
     pub(crate) report: Report,
     pub(crate) sampler: Sampler,
-    pub(crate) node: Option<Node>,
-    /// The binary that was started.
-    pub(crate) curfew: Option<PathBuf>,
+    /// Ours; none where one was named.
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) setup: Option<Setup>,
+    /// What they share.
+    pub(crate) servers: Option<Servers>,
     // Last: it goes when nobody needs it any more.
     pub(crate) runtime: Runtime,
-    _temporary: Option<tempfile::TempDir>,
+    _temporary: tempfile::TempDir,
 }
 
 /// The runtime of a generator: one thread, so that two cores are not shared by three busy ones.
@@ -43,42 +46,51 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
 }
 
 impl Stage {
-    /// Finds or starts the node.
+    /// Finds or starts the nodes.
     pub(crate) fn set(what: &str, args: &NodeArgs, channels: usize) -> Result<Self, Failure> {
         let runtime = runtime()?;
         let progress = Progress::new();
-        let (mut node, mut temporary, mut curfew) = (None, None, None);
-        let (address, identity) = match &args.address {
-            Some(address) => (address.clone(), named(args)?),
+        let shared = args.shared.fresh();
+        if args.nodes > 1 && shared.is_none() {
+            return Err("nodes that share their state need --redis and --kafka".into());
+        }
+        let temporary = tempfile::tempdir()?;
+        let servers = shared.map(Servers::find).transpose()?;
+        let (mut nodes, mut setup) = (Vec::new(), None);
+        let (addresses, identity) = match &args.address {
+            Some(address) => (vec![address.clone()], named(args)?),
             None => {
-                let binary = args.curfew.clone().map_or_else(node::beside, Ok)?;
-                let data = match &args.data {
-                    Some(data) => data.clone(),
-                    None => temporary.insert(tempfile::tempdir()?).path().join("data"),
-                };
-                let identity = node::seed(&binary, &data)?;
-                let started = node.insert(Node::start(&binary, &data)?);
-                curfew = Some(binary);
-                (started.grpc.clone(), identity)
+                let setup = setup.insert(setup_of(args, temporary.path(), servers.as_ref())?);
+                let identity = setup.seed()?;
+                for number in 1..=args.nodes {
+                    nodes.push(setup.start(number)?);
+                }
+                (nodes.iter().map(|node| node.grpc.clone()).collect(), identity)
             }
         };
-        let mut report = Report::begin(what, curfew.as_deref());
-        report.start_up_s = node.as_ref().map(|node: &Node| node.start_up.as_secs_f64());
-        let backend = runtime.block_on(Backend::connect(&address, identity, channels))?;
+        let mut report = Report::begin(what, setup.as_ref().map(|setup| setup.curfew.as_path()));
+        report.start_up_s = nodes.first().map(|node| node.start_up.as_secs_f64());
+        report.nodes = nodes.len();
+        let backend = runtime.block_on(Backend::connect(&addresses, identity, channels))?;
         runtime.spawn(backend.clone().keep_fresh());
         let sampler = Sampler::start();
-        if let Some(node) = &node {
-            sampler.add("node", vec![node.pid()]);
+        if !nodes.is_empty() {
+            let name = if nodes.len() == 1 { "node" } else { "nodes" };
+            sampler.add(name, nodes.iter().map(Node::pid).collect());
         }
         sampler.add("generator", vec![std::process::id()]);
+        if let Some(servers) = &servers {
+            servers.sample(&sampler);
+        }
         Ok(Self {
             backend,
-            address,
+            addresses,
             progress,
             report,
             sampler,
-            node,
-            curfew,
+            nodes,
+            setup,
+            servers,
             runtime,
             _temporary: temporary,
         })
@@ -101,13 +113,14 @@ impl Stage {
         let Some(seconds) = seconds else {
             return Ok(());
         };
-        let beside = self.node.as_ref().and_then(|node| node.data.parent());
+        let beside = self.setup.as_ref().and_then(|setup| setup.data.parent());
         let home = match beside {
             Some(beside) => tempfile::tempdir_in(beside)?,
             None => tempfile::tempdir()?,
         };
         let length = Duration::from_secs(seconds);
-        let limits = limits::measure(&self.stand(), &self.sampler, home.path(), length)?;
+        let shared = self.servers.as_ref().map(|servers| &servers.shared);
+        let limits = limits::measure(&self.stand(), &self.sampler, home.path(), length, shared)?;
         self.report.limits = Some(limits);
         Ok(())
     }
@@ -115,7 +128,8 @@ impl Stage {
     pub(crate) fn stand(&self) -> Stand<'_> {
         Stand {
             runtime: self.runtime.handle(),
-            pid: self.node.as_ref().map(Node::pid),
+            pids: self.nodes.iter().map(Node::pid).collect(),
+            servers: self.servers.as_ref(),
             progress: &self.progress,
         }
     }
@@ -125,13 +139,11 @@ impl Stage {
         let Self {
             mut report,
             sampler,
-            node,
+            nodes,
             ..
         } = self;
         report.parts = sampler.stop();
-        if let Some(node) = node {
-            node.stop();
-        }
+        nodes.into_iter().for_each(Node::stop);
         deliver(&report, output)
     }
 }
@@ -152,6 +164,19 @@ pub(crate) fn deliver(report: &Report, output: &OutputArgs) -> Result<ExitCode, 
         ExitCode::from(2)
     } else {
         ExitCode::SUCCESS
+    })
+}
+
+/// Where nodes of ours live, with a state of their own or on the servers.
+fn setup_of(args: &NodeArgs, home: &Path, servers: Option<&Servers>) -> Result<Setup, Failure> {
+    let data = args.data.clone();
+    Ok(Setup {
+        curfew: args.curfew.clone().map_or_else(node::beside, Ok)?,
+        data: data.unwrap_or_else(|| home.join("data")),
+        environment: match servers {
+            Some(servers) => servers.shared.environment(home)?,
+            None => Vec::new(),
+        },
     })
 }
 

@@ -149,6 +149,16 @@ fn start(directory: &Path, topology: Topology) -> Result<State, Failed> {
     Ok(state)
 }
 
+/// One of each, that end when they are dropped.
+pub(crate) fn for_a_while() -> Result<(Redis, Kafka), Failed> {
+    install::what_is_missing()?;
+    let redis = waiting("starting Redis", || Ok(Redis::start()?))?;
+    let kafka = waiting("starting Kafka (44 MB are fetched the first time)", || {
+        Ok(Kafka::start()?)
+    })?;
+    Ok((redis, kafka))
+}
+
 fn down(held: &Held, json: bool) -> Result<(), Failed> {
     let ended = kill_all_in(held.path())?;
     held.clear()?;

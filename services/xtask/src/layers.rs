@@ -104,7 +104,7 @@ const TABLE: &[(&str, MayUse)] = &[
     ("services/testing/servers", MayUse::Only(&[])),
     ("services/testing", MayUse::Anything),
     ("services/xtask", MayUse::Only(&["curfew-servers"])),
-    // What a resource server sees, and a bare engine and a bare signature to be compared with.
+    // What a resource server sees, and a bare engine, a bare script and a bare signature to be compared with.
     (
         "load-tests",
         MayUse::Only(&[
@@ -114,6 +114,7 @@ const TABLE: &[(&str, MayUse)] = &[
             "curfew-clock",
             "curfew-jose",
             "curfew-embedded",
+            "curfew-redis",
             "curfew-ports",
         ]),
     ),

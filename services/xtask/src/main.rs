@@ -50,6 +50,8 @@ enum Command {
         /// Measures a node instead: builds and starts one, loads it for about a minute, writes a report.
         #[arg(long, conflicts_with = "no_run")]
         quick: bool,
+        #[command(flatten)]
+        shared: quick::Shared,
     },
     /// A real Redis and a real Kafka on this machine.
     Deps(deps::Deps),
@@ -74,8 +76,8 @@ fn run(arguments: &Arguments) -> Result<(), Failed> {
     match &arguments.command {
         Command::Test { ci } => test::run(&workspace, *ci),
         Command::Bench {
-            json, quick: true, ..
-        } => quick::run(&workspace, *json),
+            json, quick, shared, ..
+        } if *quick || shared.is_asked() => quick::run(&workspace, shared, *json),
         Command::Bench { json, no_run, .. } => bench::run(&workspace, *json, *no_run),
         Command::Deps(deps) => deps::run(&workspace, deps),
         Command::Deny => deny::judge(&workspace),

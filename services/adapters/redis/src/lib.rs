@@ -36,6 +36,9 @@ pub use tls::TlsError;
 use keys::Keys;
 use route::Route;
 
+/// The compare-and-commit script, for whoever measures what a server makes of it alone.
+pub const COMMIT_SCRIPT: &str = include_str!("commit.lua");
+
 /// The store. Clones are the same store and share its connections.
 #[derive(Clone, Debug)]
 pub struct Redis {

@@ -25,7 +25,7 @@ pub(crate) enum Script {
 impl Script {
     const fn source(self) -> &'static str {
         match self {
-            Self::Commit => include_str!("commit.lua"),
+            Self::Commit => crate::COMMIT_SCRIPT,
             Self::Prune => include_str!("prune.lua"),
         }
     }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use serde::{Deserialize, Serialize};
 
 use crate::compare;
 use crate::failure::Failure;
@@ -34,7 +35,7 @@ enum Command {
     Limits(LimitsArgs),
     /// What many sessions cost in memory, on disk, and at the start of the node.
     Capacity(CapacityArgs),
-    /// Most of these, short: the limits, refreshes at the most, at half and at four fifths of it, a mixed
+    /// Most of these, short: the limits, refreshes at the most, at three tenths and at half of it, a mixed
     /// load, and revocations to guards.
     Quick(QuickArgs),
     /// Two reports side by side, with the ratio of each figure.
@@ -213,6 +214,9 @@ pub(crate) struct RevokeArgs {
     /// Guards, each a process of its own; several numbers are measured one after the other.
     #[arg(long, value_delimiter = ',', default_value = "1,10", value_parser = guards)]
     pub(crate) guards: Vec<usize>,
+    /// What guards follow; several are measured one after the other.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "hub")]
+    pub(crate) source: Vec<Source>,
     /// Revocations, each of another session.
     #[arg(long, default_value_t = 200)]
     pub(crate) revocations: u32,
@@ -225,6 +229,17 @@ pub(crate) struct RevokeArgs {
     /// HTTP/2 connections of the back end.
     #[arg(long, default_value_t = 1)]
     pub(crate) channels: usize,
+}
+
+/// What a guard follows.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Source {
+    /// A node's stream.
+    #[default]
+    Hub,
+    /// The topic on Kafka itself; needs --kafka.
+    Kafka,
 }
 
 /// How the physical limits are measured.
@@ -259,7 +274,7 @@ pub(crate) struct QuickArgs {
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) limits: u64,
     /// Loads, as parts of the most that the node does in a closed loop.
-    #[arg(long, value_delimiter = ',', default_value = "0.5,0.8", value_parser = rate)]
+    #[arg(long, value_delimiter = ',', default_value = "0.3,0.5", value_parser = rate)]
     pub(crate) loads: Vec<f64>,
     /// Guards, each a process of its own; several numbers are measured one after the other.
     #[arg(long, value_delimiter = ',', default_value = "1,10", value_parser = guards)]

@@ -3,6 +3,7 @@
 //!
 //! **Invariant:** its latencies are service times under its own pressure; they are never told as those of an open loop.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,11 @@ use crate::latency::{Latencies, Percentiles};
 use crate::open_loop::Target;
 
 /// What a closed loop found.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Most {
     pub(crate) answered: u64,
-    pub(crate) failed: u64,
+    /// What failed, by reason.
+    pub(crate) failures: BTreeMap<String, u64>,
     pub(crate) per_s: f64,
     pub(crate) service_ms: Percentiles,
 }
@@ -39,25 +41,27 @@ pub(crate) fn drive<T: Target>(
     crate::clock::sleep_until(from);
     at_measuring();
     let mut all = Latencies::new(3);
-    let mut failed = 0;
+    let mut failures = BTreeMap::new();
     for task in tasks {
-        if let Ok((latencies, failures)) = runtime.block_on(task) {
+        if let Ok((latencies, failed)) = runtime.block_on(task) {
             all.add(&latencies);
-            failed += failures;
+            for (reason, count) in failed {
+                *failures.entry(reason).or_default() += count;
+            }
         }
     }
     let service_ms = all.percentiles();
     Most {
         answered: service_ms.count,
-        failed,
+        failures,
         per_s: service_ms.count as f64 / Mono::now().since(from).as_secs_f64(),
         service_ms,
     }
 }
 
-async fn work<T: Target>(target: Arc<T>, from: Mono, until: Mono) -> (Latencies, u64) {
+async fn work<T: Target>(target: Arc<T>, from: Mono, until: Mono) -> (Latencies, BTreeMap<String, u64>) {
     let mut latencies = Latencies::new(3);
-    let mut failed = 0;
+    let mut failed = BTreeMap::new();
     loop {
         let sent = Mono::now();
         if sent >= until {
@@ -74,8 +78,8 @@ async fn work<T: Target>(target: Arc<T>, from: Mono, until: Mono) -> (Latencies,
         }
         match answer {
             Ok(()) => latencies.record(Mono::now().since(sent)),
-            Err(_) => {
-                failed += 1;
+            Err(reason) => {
+                *failed.entry(reason).or_default() += 1;
                 // A target that refuses everything at once must not be asked a million times a second.
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }

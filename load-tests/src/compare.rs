@@ -128,7 +128,7 @@ mod tests {
         };
         assert_eq!(pair("refresh, answered").ratio, Some(2.0));
         assert_eq!(pair("limit: ES256 signature").ratio, Some(1.0));
-        let gone = pair("revoke to reject, 1 guards p50");
+        let gone = pair("revoke to reject, 1 guard p50");
         assert!(gone.a.is_some() && gone.b.is_none() && gone.ratio.is_none());
         let told = text(&comparison);
         assert!(

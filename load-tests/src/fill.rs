@@ -13,8 +13,8 @@ use crate::failure::Failure;
 
 /// Openings under way: a quarter of what a node of defaults lets in, enough to fill its batches.
 const WORKERS: u64 = 256;
-/// Tries of one opening: with waits of 50 ms doubled each time, a pause of the node of some seconds.
-const TRIES_MAX: u32 = 7;
+/// Tries of one opening: with waits of 50 ms doubled each time, a pause of the node of 25 seconds.
+const TRIES_MAX: u32 = 10;
 
 /// Opens `count` sessions of as many subjects; `opened` is told each time.
 /// What is kept of each is up to `keep`.

@@ -90,12 +90,10 @@ fn when(unix_ms: i64) -> String {
 
 fn warnings(report: &Report) -> Vec<String> {
     let of_runs = report.runs.iter().map(|run| (run.name.clone(), &run.verdict));
-    let of_guards = report.revoke_to_reject.iter().map(|found| {
-        (
-            format!("revoke to reject, {} guards", found.guards),
-            &found.verdict,
-        )
-    });
+    let of_guards = report
+        .revoke_to_reject
+        .iter()
+        .map(|found| (format!("revoke to reject, {}", found.guards()), &found.verdict));
     let mut warnings: Vec<_> = of_runs
         .chain(of_guards)
         .filter_map(|(name, verdict)| match verdict {
@@ -150,7 +148,7 @@ fn cards(report: &Report) -> Vec<Card> {
     for found in &report.revoke_to_reject {
         let told = found.arrived.each_ms;
         cards.push(Card {
-            title: format!("revoke to reject, {}", tables::guards(found.guards)),
+            title: format!("revoke to reject, {}", found.guards()),
             large: ms(told.p50),
             unit: "ms",
             small: format!(
@@ -173,7 +171,7 @@ fn figures(report: &Report) -> Result<String, Failure> {
         })
     });
     let arrivals = report.revoke_to_reject.iter().map(|found| {
-        let name = tables::guards(found.guards);
+        let name = found.guards();
         json!({"name": name, "points": found.arrived.curve})
     });
     let runs = report

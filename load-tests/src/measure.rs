@@ -1,5 +1,6 @@
 //! One measured run: the open loop over a workload, what it cost, and whether it counts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -83,6 +84,9 @@ pub(crate) struct Ceiling {
     pub(crate) workers: usize,
     pub(crate) answered_per_s: f64,
     pub(crate) failed: u64,
+    /// By reason.
+    #[serde(default)]
+    pub(crate) failures: BTreeMap<String, u64>,
     /// Service times under that pressure, ms: not the latencies of an open loop.
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
@@ -209,7 +213,8 @@ impl Stand<'_> {
             name: name.to_owned(),
             workers,
             answered_per_s: most.per_s,
-            failed: most.failed,
+            failed: most.failures.values().sum(),
+            failures: most.failures,
             p50_ms: most.service_ms.p50,
             p99_ms: most.service_ms.p99,
             target_cost: spent.target,

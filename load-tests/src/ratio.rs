@@ -221,7 +221,7 @@ pub(crate) fn figures(report: &Report) -> Vec<Figure> {
         tell(name, us, Unit::CpuUs);
     }
     for found in &report.revoke_to_reject {
-        let name = format!("revoke to reject, {} guards", found.guards);
+        let name = format!("revoke to reject, {}", found.guards());
         tell(format!("{name} p50"), found.arrived.each_ms.p50, Unit::Ms);
         tell(format!("{name} p99"), found.arrived.each_ms.p99, Unit::Ms);
         tell(format!("{name} max"), found.arrived.each_ms.max, Unit::Ms);
@@ -261,7 +261,7 @@ mod tests {
             near(rate.all, 0.5) && near(rate.echo, 0.2) && near(rate.signature, 0.1),
             "{rate:?}"
         );
-        let arrival = ratio(&report, "revoke to reject, 1 guards p50");
+        let arrival = ratio(&report, "revoke to reject, 1 guard p50");
         assert!(near(arrival.commit, 3.0), "{arrival:?}");
     }
 

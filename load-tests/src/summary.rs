@@ -98,7 +98,7 @@ fn of_ceiling(text: &mut String, what: &str, ceiling: &Ceiling) {
         if ceiling.failed == 0 {
             String::new()
         } else {
-            format!("; {} FAILED", ceiling.failed)
+            format!("; {} FAILED: {:?}", ceiling.failed, ceiling.failures)
         }
     );
     servers::of_cost(text, ceiling.redis_cost.as_ref(), ceiling.kafka_cost);
@@ -133,8 +133,12 @@ fn of_guards(text: &mut String, found: &RevokeToReject) {
     let arrived = &found.arrived;
     let _ = writeln!(
         text,
-        "revoke to reject, {} guards: {} revocations at {}/s, {} of {} never arrived",
-        found.guards, found.revocations, found.rate, arrived.never, arrived.each_ms.count
+        "revoke to reject, {}: {} revocations at {}/s, {} of {} never arrived",
+        found.guards(),
+        found.revocations,
+        found.rate,
+        arrived.never,
+        arrived.each_ms.count
     );
     let lines = [
         ("each guard", arrived.each_ms),

@@ -149,7 +149,7 @@ fn quick_tells_limits_loads_and_revocations_in_one_report_that_compares_with_its
         .iter()
         .map(|run| &run["name"])
         .collect();
-    assert_eq!(names, ["refresh at 50 %", "refresh at 80 %", "mixed"]);
+    assert_eq!(names, ["refresh at 30 %", "refresh at 50 %", "mixed"]);
     assert_eq!(report["revoke_to_reject"][0]["each_ms"]["count"], 4);
 
     let json = dir.path().join("quick.json");

@@ -1,6 +1,6 @@
 //! The tables of a Redis and a Kafka that nodes share: what they allow, and what runs cost them.
 
-use super::tables::{Table, guards, ms, whole};
+use super::tables::{Table, ms, whole};
 use crate::latency::Percentiles;
 use crate::measure::Cost;
 use crate::part::script::Scripts;
@@ -113,12 +113,10 @@ fn logs(report: &Report) -> Table {
     };
     let shared = report.limits.as_ref().and_then(|limits| limits.shared.as_ref());
     let alone = shared.map(|shared| ("alone".to_owned(), &shared.log));
-    let beside = report.revoke_to_reject.iter().filter_map(|found| {
-        Some((
-            format!("beside {}", guards(found.guards)),
-            found.bare_log.as_ref()?,
-        ))
-    });
+    let beside = report
+        .revoke_to_reject
+        .iter()
+        .filter_map(|found| Some((format!("beside {}", found.guards()), found.bare_log.as_ref()?)));
     let rows = alone.into_iter().chain(beside).flat_map(|(name, log)| {
         [
             of(format!("{name}, acknowledged"), &log.acknowledged_ms, 0),

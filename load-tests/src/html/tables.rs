@@ -38,14 +38,6 @@ pub(super) fn whole(value: f64) -> String {
     apart
 }
 
-pub(super) fn guards(count: usize) -> String {
-    if count == 1 {
-        "1 guard".to_owned()
-    } else {
-        format!("{count} guards")
-    }
-}
-
 /// All tables that have rows.
 pub(super) fn all(report: &Report) -> Vec<Table> {
     let tables = [runs(report), arrivals(report), ceilings(report), limits(report)];
@@ -114,7 +106,7 @@ fn arrivals(report: &Report) -> Table {
     let rows = report.revoke_to_reject.iter().map(|found| {
         let arrived = &found.arrived;
         vec![
-            guards(found.guards),
+            found.guards(),
             whole(f64::from(u32::try_from(found.revocations).unwrap_or(u32::MAX))),
             ms(arrived.each_ms.p50),
             ms(arrived.each_ms.p99),

@@ -1,4 +1,5 @@
-//! One guarded API in a process of its own: a guard on the hub's stream, and requests with tokens.
+//! One guarded API in a process of its own: a guard on the hub's stream or on the topic itself, and requests
+//! with tokens.
 //!
 //! Its first line of standard input is its settings; then `token N TOKEN` and `watch N FROM`. It
 //! prints `ready`, `admitted N`, `refused N INSTANT`, `other N REASON`. From the instant FROM on a
@@ -14,9 +15,10 @@ use std::time::Duration;
 use curfew_clock::SystemClock;
 use curfew_core::refusal::Reason;
 use curfew_guard::{
-    BOUND_EMBEDDED_MS, CallerToken, Config, Guard, HubSource, JwksSource, OwnIssuer, Requirements, Stale,
-    connect,
+    BOUND_EMBEDDED_MS, BOUND_KAFKA_MS, CallerToken, Config, Guard, HubSource, JwksSource, OwnIssuer,
+    Requirements, Source, Stale, connect,
 };
+use curfew_guard_kafka::KafkaSource;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Mono;
@@ -44,6 +46,16 @@ pub(crate) struct Settings {
     pub(crate) replica: usize,
     /// Between two requests with one token, µs.
     pub(crate) ask_every_us: u64,
+    /// Where it follows the log itself; `None`: it follows the hub.
+    pub(crate) topic: Option<Topic>,
+}
+
+/// A topic that a guard reads.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Topic {
+    pub(crate) bootstrap: String,
+    /// What its name begins with.
+    pub(crate) prefix: String,
 }
 
 impl std::fmt::Debug for Settings {
@@ -125,15 +137,11 @@ pub(crate) fn run() -> Result<(), Failure> {
         .build()?;
     let entered = runtime.enter();
     let guard = guard(&settings)?;
-    let channel = connect(&format!("http://{}", settings.address))?;
-    let token = CallerToken::new(
-        channel.clone(),
-        settings.caller.as_str(),
-        settings.secret.as_str(),
-    );
-    let source =
-        HubSource::new(channel, "load", format!("load-{}", settings.replica)).bearer(Arc::new(token));
-    let _running = guard.start([source.boxed()]);
+    let source = match &settings.topic {
+        Some(topic) => of_topic(topic)?,
+        None => of_hub(&settings)?,
+    };
+    let _running = guard.start([source]);
     drop(entered);
     let until = Mono::now().plus(READY_TIME_MAX);
     while !guard.is_ready() {
@@ -180,10 +188,32 @@ fn lock(watched: &Watched) -> std::sync::MutexGuard<'_, BTreeMap<usize, (Mono, S
     watched.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn of_hub(settings: &Settings) -> Result<Box<dyn Source>, Failure> {
+    let channel = connect(&format!("http://{}", settings.address))?;
+    let token = CallerToken::new(
+        channel.clone(),
+        settings.caller.as_str(),
+        settings.secret.as_str(),
+    );
+    let source =
+        HubSource::new(channel, "load", format!("load-{}", settings.replica)).bearer(Arc::new(token));
+    Ok(source.boxed())
+}
+
+fn of_topic(topic: &Topic) -> Result<Box<dyn Source>, Failure> {
+    let mut options = curfew_guard_kafka::options(&topic.bootstrap);
+    options.prefix.clone_from(&topic.prefix);
+    Ok(KafkaSource::new(options)?.boxed())
+}
+
 fn guard(settings: &Settings) -> Result<Guard, Failure> {
     let keys = JwksSource::Static(settings.keys.clone().into_bytes().into());
     let mut config = Config::new([settings.audience.as_str()]);
-    config.bound_ms = BOUND_EMBEDDED_MS;
+    config.bound_ms = if settings.topic.is_some() {
+        BOUND_KAFKA_MS
+    } else {
+        BOUND_EMBEDDED_MS
+    };
     config.own = vec![OwnIssuer::new(
         settings.tenant.parse()?,
         settings.issuer.as_str(),

@@ -85,6 +85,7 @@ fn measure(order: &Order, config: &ClientConfig, runtime: &tokio::runtime::Handl
         .set("acks", "all")
         .set("enable.idempotence", "true")
         .set("linger.ms", "0")
+        .set("message.timeout.ms", TIME_OUT.as_millis().to_string())
         .create()?;
     let consumer = consumer(order, config)?;
     let over = Arc::new(AtomicBool::new(false));

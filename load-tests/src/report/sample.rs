@@ -1,8 +1,10 @@
 //! A report of made-up figures, for tests of what is made from reports.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::arrivals::Arrivals;
+use crate::cli::Source;
 use crate::clock::Mono;
 use crate::measure::{Ceiling, Cost, Run};
 use crate::part::limits::{Commits, Found};
@@ -30,6 +32,7 @@ fn ceiling(name: &str, answered_per_s: f64, p50_ms: f64, total_us: f64) -> Ceili
         workers: 1,
         answered_per_s,
         failed: 0,
+        failures: BTreeMap::new(),
         p50_ms,
         p99_ms: p50_ms * 2.0,
         target_cost: Some(cost(total_us)),
@@ -107,6 +110,7 @@ pub(crate) fn report() -> Report {
     arrivals.refused(0, 1, Mono(4_000_000));
     report.revoke_to_reject = vec![RevokeToReject {
         guards: 1,
+        source: Source::Hub,
         revocations: 2,
         rate: 20.0,
         ask_every_ms: 0.25,

@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::cli::{OutputArgs, QuickArgs, RevokeArgs};
+use crate::cli::{OutputArgs, QuickArgs, RevokeArgs, Source};
 use crate::failure::Failure;
 use crate::open_loop::Bounds;
 use crate::scenario::limits::CALLERS;
@@ -20,7 +20,7 @@ const IN_FLIGHT_MAX: usize = 1_000;
 const TIME_OUT: Duration = Duration::from_secs(10);
 const CHANNELS: usize = 4;
 /// A mixed load is this part of the most: an opening is two calls, and a revocation costs every guard.
-const MIXED_LOAD: f64 = 0.4;
+const MIXED_LOAD: f64 = 0.25;
 
 pub(crate) fn run(args: &QuickArgs) -> Result<ExitCode, Failure> {
     let mut stage = Stage::set("quick", &args.node, CHANNELS)?;
@@ -73,13 +73,14 @@ pub(crate) fn run(args: &QuickArgs) -> Result<ExitCode, Failure> {
         output: OutputArgs::none(),
         limits: None,
         guards: args.guards.clone(),
+        source: vec![Source::Hub],
         revocations: args.revocations,
         rate: 20.0,
         time_out: TIME_OUT.as_secs(),
         channels: CHANNELS,
     };
     for guards in &args.guards {
-        revoke::measure(&mut stage, &revoke_args, *guards)?;
+        revoke::measure(&mut stage, &revoke_args, *guards, Source::Hub)?;
     }
     stage.end(&args.output)
 }

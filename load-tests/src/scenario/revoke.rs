@@ -12,32 +12,36 @@ use serde::{Deserialize, Serialize};
 use crate::arrivals::{Arrivals, Arrived};
 use crate::backend::Opened;
 use crate::claims::Claims;
-use crate::cli::RevokeArgs;
+use crate::cli::{RevokeArgs, Source};
 use crate::clock::{Mono, sleep_until};
 use crate::failure::Failure;
 use crate::fill::fill;
-use crate::part::guard::{Settings, Told};
+use crate::part::guard::{Settings, Told, Topic};
 use crate::part::{Part, pipe};
 use crate::scenario::bare_log::BareLog;
 use crate::scenario::stage::Stage;
 use crate::verdict::Verdict;
 
 /// A guard asks about a token from so long before its revocation on: the first requests are admitted.
-const WATCHED_BEFORE: Duration = Duration::from_millis(300);
+const WATCHED_BEFORE: Duration = Duration::from_millis(100);
 /// From the last admission to the first revocation: what the start cost is over.
 const SETTLED: Duration = Duration::from_secs(1);
 /// How long all guards may take to start, and to admit all tokens: 100 guards verify 20,000 signatures.
 const SET_UP_TIME_MAX: Duration = Duration::from_secs(120);
 /// The least time between two requests with one token, µs: most of it is the wake-up of a process.
 const ASK_EVERY_US_LEAST: u64 = 250;
-/// What each guard adds to it: 20,000 requests a second of all guards together take a third of a core,
-/// and the node keeps the rest.
-const ASK_EVERY_US_OF_EACH: u64 = 50;
+/// What each guard adds to it: 6,700 wake-ups a second of all guards together, some tokens each, take a
+/// quarter of a core. At three times as many, 100 guards took one and a half of two, and what was measured
+/// was how they waited for one another.
+const ASK_EVERY_US_OF_EACH: u64 = 150;
 
 /// What was found with so many guards.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct RevokeToReject {
     pub(crate) guards: usize,
+    /// What they follow.
+    #[serde(default)]
+    pub(crate) source: Source,
     pub(crate) revocations: usize,
     /// Revocations a second.
     pub(crate) rate: f64,
@@ -53,18 +57,53 @@ pub(crate) struct RevokeToReject {
     pub(crate) bare_log: Option<pipe::Found>,
 }
 
+impl Source {
+    /// Behind a number of guards: a hub is what guards follow where nothing is said.
+    pub(crate) const fn suffix(self) -> &'static str {
+        match self {
+            Self::Hub => "",
+            Self::Kafka => " on Kafka",
+        }
+    }
+}
+
+impl RevokeToReject {
+    /// `100 guards on Kafka`.
+    pub(crate) fn guards(&self) -> String {
+        let guards = self.guards;
+        let word = if guards == 1 { "guard" } else { "guards" };
+        format!("{guards} {word}{}", self.source.suffix())
+    }
+}
+
 pub(crate) fn run(args: &RevokeArgs) -> Result<ExitCode, Failure> {
     let mut stage = Stage::set("revoke-to-reject", &args.node, args.channels)?;
     stage.limits(args.limits)?;
     for guards in &args.guards {
-        measure(&mut stage, args, *guards)?;
+        for source in &args.source {
+            measure(&mut stage, args, *guards, *source)?;
+        }
     }
     stage.end(&args.output)
 }
 
 /// Measures with so many guards.
-pub(crate) fn measure(stage: &mut Stage, args: &RevokeArgs, guards: usize) -> Result<(), Failure> {
-    let shown = stage.progress.wait(&format!("revoke to reject, {guards} guards"));
+pub(crate) fn measure(
+    stage: &mut Stage,
+    args: &RevokeArgs,
+    guards: usize,
+    source: Source,
+) -> Result<(), Failure> {
+    let topic = match (source, &stage.servers) {
+        (Source::Hub, _) => None,
+        (Source::Kafka, None) => return Err("guards that follow Kafka need --redis and --kafka".into()),
+        (Source::Kafka, Some(servers)) => Some(Topic {
+            bootstrap: servers.shared.kafka.clone(),
+            prefix: servers.shared.topic_prefix(),
+        }),
+    };
+    let name = format!("{guards} guards{}", source.suffix());
+    let shown = stage.progress.wait(&format!("revoke to reject, {name}"));
     let opened = stage.runtime.block_on(fill(
         &stage.backend,
         u64::from(args.revocations),
@@ -72,9 +111,9 @@ pub(crate) fn measure(stage: &mut Stage, args: &RevokeArgs, guards: usize) -> Re
         |opened| opened,
     ))?;
     let ask_every_us = ASK_EVERY_US_LEAST.max(guards as u64 * ASK_EVERY_US_OF_EACH);
-    let mut watchers = Watchers::start(stage, &opened, guards, ask_every_us)?;
+    let mut watchers = Watchers::start(stage, &opened, guards, ask_every_us, topic.as_ref())?;
     let pids = watchers.parts.iter().map(Part::pid).collect();
-    stage.sampler.add(&format!("{guards} guards"), pids);
+    stage.sampler.add(&name, pids);
     watchers.admit(&opened)?;
 
     let gap = Duration::from_secs_f64(1.0 / args.rate);
@@ -114,6 +153,7 @@ pub(crate) fn measure(stage: &mut Stage, args: &RevokeArgs, guards: usize) -> Re
     let arrived = arrivals.finish();
     stage.report.revoke_to_reject.push(RevokeToReject {
         guards,
+        source,
         revocations: opened.len(),
         rate: args.rate,
         ask_every_ms: ask_every_us as f64 / 1e3,
@@ -140,7 +180,13 @@ struct Watchers {
 
 impl Watchers {
     /// Starts them all and waits until every view is whole.
-    fn start(stage: &Stage, opened: &[Opened], guards: usize, ask_every_us: u64) -> Result<Self, Failure> {
+    fn start(
+        stage: &Stage,
+        opened: &[Opened],
+        guards: usize,
+        ask_every_us: u64,
+        topic: Option<&Topic>,
+    ) -> Result<Self, Failure> {
         let first = opened.first().ok_or("nothing is to be revoked")?;
         let claims = Claims::read(&first.access_token)?;
         let keys = String::from_utf8(stage.runtime.block_on(stage.backend.key_set())?)?;
@@ -167,6 +213,7 @@ impl Watchers {
                 keys: keys.clone(),
                 replica,
                 ask_every_us,
+                topic: topic.cloned(),
             })?)?;
             watchers.parts.push(part);
         }

@@ -147,7 +147,14 @@ impl Key {
     /// The key's bytes: a letter for the kind, then ids; text parts are length-prefixed but the last.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let fixed = |letter: u8, parts: &[&[u8]]| [&[letter], parts.concat().as_slice()].concat();
+        let fixed = |letter: u8, parts: &[&[u8]]| {
+            // One allocation: every refresh makes eleven of these.
+            let length = parts.iter().map(|part| part.len()).sum::<usize>();
+            let mut bytes = Vec::with_capacity(1 + length);
+            bytes.push(letter);
+            parts.iter().for_each(|part| bytes.extend_from_slice(part));
+            bytes
+        };
         match self {
             Self::Partition => b"p".to_vec(),
             Self::Sequence => b"q".to_vec(),

@@ -109,6 +109,7 @@ const TABLE: &[(&str, MayUse)] = &[
         "load-tests",
         MayUse::Only(&[
             "curfew-guard",
+            "curfew-guard-kafka",
             "curfew-core",
             "curfew-proto",
             "curfew-clock",

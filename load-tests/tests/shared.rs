@@ -77,9 +77,12 @@ fn two_nodes_on_one_redis_and_one_kafka_are_measured_beside_the_limits_of_both()
     let script = "/limits/shared/script/together";
     assert!(number(&report, &format!("{script}/per_s")) > 0.0);
     assert_eq!(number(&report, &format!("{script}/conflicts")), 0.0);
-    assert_eq!(number(&report, &format!("{script}/redis/calls/info")), 1.0);
+    // One each, and the nodes' probes meanwhile.
+    let info = number(&report, &format!("{script}/redis/calls/info"));
+    assert!((1.0..1.2).contains(&info), "{report}");
     let without = "/limits/shared/script/without_info/redis/calls";
-    assert!(report.pointer(without).unwrap().get("info").is_none(), "{report}");
+    let info = report.pointer(without).unwrap().get("info");
+    assert!(info.is_none_or(|info| info.as_f64().unwrap() < 0.2), "{report}");
     // The bare script sends and is sent about what a refresh is.
     for bytes in ["input_bytes", "output_bytes"] {
         let bare = number(&report, &format!("{script}/redis/{bytes}"));
@@ -130,7 +133,9 @@ fn a_revocation_is_timed_beside_bare_records_through_the_same_kafka_and_sessions
         let kinds = kinds.as_array().unwrap();
         let kind = kinds.iter().find(|kind| kind["letter"] == letter);
         let kind = kind.unwrap_or_else(|| panic!("no {letter} in {kinds:?}"));
-        assert_eq!(kind["keys"], 200, "none of others: {kinds:?}");
+        // Callers have gates too; of the first node's six sessions nothing is met.
+        let keys = kind["keys"].as_u64().unwrap();
+        assert!((200..206).contains(&keys), "{kinds:?}");
         assert!(kind["value_bytes"].as_f64().unwrap() > 16.0);
     }
 }

@@ -59,7 +59,8 @@ pub(crate) async fn run(args: Apply) -> Result<(), Failure> {
         return Ok(());
     }
     let reach = &args.reach;
-    if reach.address.is_some() {
+    // Servers that are named here are meant, whatever node the environment names.
+    if reach.address.is_some() && args.node.servers.named().is_none() {
         let calls = reach.open(&reach.address()?).await?;
         return report(&args, &seeds, calls).await;
     }

@@ -57,7 +57,8 @@ pub(crate) async fn run(args: Doctor) -> Result<ExitCode, Failure> {
     let mut findings = Findings::default();
     match args.what {
         Some(What::Guard(guard)) => guard::look(&guard, &mut findings).await?,
-        // Somebody else's node: nothing of this machine is meant.
+        // Somebody else's node: nothing of this machine is meant. Servers that are named come before a node that
+        // the environment names.
         None if args.reach.address.is_some() && args.node.servers.named().is_none() => {
             remote::look(&args.reach, &mut findings).await?
         }

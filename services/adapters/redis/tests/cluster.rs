@@ -226,6 +226,8 @@ async fn a_dead_master_stops_its_partitions_alone_and_they_come_back() {
     let unhurt = store.read(elsewhere, &[Key::Sequence]).await.unwrap();
 
     let owner = cluster.master_of(KEY).unwrap();
+    // What a replica does not have yet is lost with its master; here nothing is to be.
+    cluster.node_mut(owner).unwrap().wait_for_replicas(1).unwrap();
     cluster.node_mut(owner).unwrap().kill();
     let view = store.read(elsewhere, &[Key::Sequence]).await.unwrap();
     assert_eq!(view.incarnation, unhurt.incarnation);

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use base64::Engine as _;
+use curfew_proto::revocation::v1 as revocation;
+use curfew_proto::revocation::v1::revocation_service_client::RevocationServiceClient;
+use curfew_proto::revocation::v1::watch_revocations_response::Frame;
 use curfew_proto::session::v1 as session;
 use curfew_proto::session::v1::session_service_client::SessionServiceClient;
 use curfew_proto::token::v1 as token;
@@ -199,6 +202,11 @@ impl Backend {
 
     /// Ends a session; answered when the revocation is durable.
     pub(crate) async fn end(&self, name: &str) -> Result<(), String> {
+        self.end_at(name).await.map(drop)
+    }
+
+    /// The same; where the record lies, by partition and offset.
+    pub(crate) async fn end_at(&self, name: &str) -> Result<Vec<(u32, u64)>, String> {
         let request = session::EndSessionRequest {
             name: name.to_owned(),
             cause: "signed_out".to_owned(),
@@ -208,7 +216,32 @@ impl Backend {
         };
         let mut sessions = SessionServiceClient::new(self.channel());
         let ended = sessions.end_session(self.authorized(request)).await;
-        ended.map(drop).map_err(|status| reason(&status))
+        let ended = ended.map_err(|status| reason(&status))?.into_inner();
+        let positions = ended.acknowledgement.unwrap_or_default().positions;
+        Ok(positions
+            .into_iter()
+            .map(|position| (position.partition, position.offset))
+            .collect())
+    }
+
+    /// Follows revocations until the stream ends; why it did.
+    pub(crate) async fn watch(
+        &self,
+        request: revocation::WatchRevocationsRequest,
+        mut take: impl FnMut(Frame),
+    ) -> String {
+        let mut client = RevocationServiceClient::new(self.channel());
+        let mut frames = match client.watch_revocations(self.authorized(request)).await {
+            Ok(frames) => frames.into_inner(),
+            Err(status) => return reason(&status),
+        };
+        loop {
+            match frames.message().await {
+                Ok(Some(response)) => response.frame.into_iter().for_each(&mut take),
+                Ok(None) => return "the node closed it".to_owned(),
+                Err(status) => return reason(&status),
+            }
+        }
     }
 
     /// The tenant's public keys, as a JSON Web Key Set.

@@ -33,6 +33,8 @@ enum Command {
     RevokeToReject(RevokeArgs),
     /// What the machine itself allows: bare commits with fsync, one signature, empty gRPC calls.
     Limits(LimitsArgs),
+    /// One node feeds many streams: what they cost it, and when a revocation is on each.
+    Streams(StreamsArgs),
     /// What many sessions cost in memory, on disk, and at the start of the node.
     Capacity(CapacityArgs),
     /// Most of these, short: the limits, refreshes at the most, at three tenths and at half of it, a mixed
@@ -287,6 +289,30 @@ pub(crate) struct QuickArgs {
     pub(crate) seed: u64,
 }
 
+/// How many streams.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StreamsArgs {
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    /// Streams of one node, all in this process.
+    #[arg(long, default_value = "1000", value_parser = streams)]
+    pub(crate) streams: usize,
+    /// Revocations, each of another session.
+    #[arg(long, default_value_t = 60)]
+    pub(crate) revocations: u32,
+    /// Revocations a second.
+    #[arg(long, default_value_t = 3.0, value_parser = rate)]
+    pub(crate) rate: f64,
+    /// Seconds after which a record that did not arrive never will.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) time_out: u64,
+    /// HTTP/2 connections.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) channels: usize,
+}
+
 /// How many sessions.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CapacityArgs {
@@ -330,6 +356,14 @@ fn guards(text: &str) -> Result<usize, String> {
     }
 }
 
+/// One to 10,000 streams: beyond, this process measures itself.
+fn streams(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=10_000) => Ok(count),
+        Ok(_) | Err(_) => Err("a number of streams from 1 to 10000".to_owned()),
+    }
+}
+
 /// A rate that can be kept.
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {
@@ -366,6 +400,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Mixed(args) => scenario::load::mixed(&args),
         Command::RevokeToReject(args) => scenario::revoke::run(&args),
         Command::Limits(args) => scenario::limits::run(&args),
+        Command::Streams(args) => scenario::streams::run(&args),
         Command::Capacity(args) => scenario::capacity::run(&args),
         Command::Quick(args) => scenario::quick::run(&args),
         Command::Compare(args) => compare::run(&args),

@@ -17,6 +17,7 @@ use crate::measure::{Ceiling, Run};
 use crate::scenario::capacity::Capacity;
 use crate::scenario::limits::Limits;
 use crate::scenario::revoke::RevokeToReject;
+use crate::scenario::streams::Streams;
 use crate::usage::PartSamples;
 use crate::verdict::Verdict;
 
@@ -48,6 +49,9 @@ pub(crate) struct Report {
     pub(crate) revoke_to_reject: Vec<RevokeToReject>,
     /// What many sessions cost.
     pub(crate) capacity: Option<Capacity>,
+    /// What many streams cost.
+    #[serde(default)]
+    pub(crate) streams: Option<Streams>,
     /// Processor time and memory of each part, once a second, over the whole time.
     pub(crate) parts: Vec<PartSamples>,
 }
@@ -67,6 +71,7 @@ impl Report {
             runs: Vec::new(),
             revoke_to_reject: Vec::new(),
             capacity: None,
+            streams: None,
             parts: Vec::new(),
         }
     }

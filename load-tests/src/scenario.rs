@@ -7,3 +7,4 @@ pub(crate) mod load;
 pub(crate) mod quick;
 pub(crate) mod revoke;
 pub(crate) mod stage;
+pub(crate) mod streams;

@@ -10,6 +10,7 @@ use crate::report::Report;
 use crate::scenario::capacity::Capacity;
 use crate::scenario::limits::Limits;
 use crate::scenario::revoke::RevokeToReject;
+use crate::scenario::streams::Streams;
 use crate::verdict::Verdict;
 
 /// A report in lines.
@@ -28,6 +29,9 @@ pub(crate) fn text(report: &Report) -> String {
     for found in &report.revoke_to_reject {
         of_guards(&mut text, found);
     }
+    if let Some(streams) = &report.streams {
+        of_streams(&mut text, streams);
+    }
     if let Some(capacity) = &report.capacity {
         of_capacity(&mut text, capacity);
     }
@@ -35,6 +39,31 @@ pub(crate) fn text(report: &Report) -> String {
         of_ratios(&mut text, report);
     }
     text
+}
+
+fn of_streams(text: &mut String, found: &Streams) {
+    let _ = writeln!(
+        text,
+        "{} streams of one node, {} revocations at {}/s: {} of {} never arrived",
+        found.streams, found.revocations, found.rate, found.never, found.each_ms.count
+    );
+    for (name, told) in [
+        ("each stream", found.each_ms),
+        ("last stream", found.last_ms),
+        ("acknowledged", found.acknowledged_ms),
+        ("generator lag", found.lag_ms),
+    ] {
+        let _ = writeln!(
+            text,
+            "  {name:<13} p50 {:.2} p90 {:.2} p99 {:.2} p99.9 {:.2} max {:.2} ms",
+            told.p50, told.p90, told.p99, told.p999, told.max
+        );
+    }
+    let _ = writeln!(
+        text,
+        "  all had their snapshots after {:.2} s; a stream costs the node {:.0} KiB, a record on it {:.1} µs of processor",
+        found.set_up_s, found.rss_each_kib, found.cpu_each_us
+    );
 }
 
 fn of_capacity(text: &mut String, capacity: &Capacity) {

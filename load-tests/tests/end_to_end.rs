@@ -189,3 +189,29 @@ fn capacity_tells_memory_disk_and_the_start_with_all_sessions() {
     }
     assert!(capacity["disk_full_bytes"].as_u64().unwrap() > 0, "{capacity}");
 }
+
+#[test]
+fn every_stream_of_a_node_gets_every_record_and_what_they_cost_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_curfew-load"))
+        .args(["streams", "--json", "--streams", "40", "--revocations", "5"])
+        .args(["--rate", "10", "--time-out", "60", "--channels", "4", "--curfew"])
+        .arg(curfew())
+        .arg("--report")
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found = &report["streams"];
+    assert_eq!(
+        (&found["each_ms"]["count"], &found["never"]),
+        (&200.into(), &0.into()),
+        "{found}"
+    );
+    assert_eq!(found["last_ms"]["count"], 5);
+    assert!(found["each_ms"]["max"].as_f64().unwrap() < 60_000.0, "{found}");
+    let page = std::fs::read_to_string(dir.path().join("streams.html")).unwrap();
+    assert!(page.contains("Streams of one node"));
+}

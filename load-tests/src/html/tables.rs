@@ -41,7 +41,13 @@ pub(super) fn whole(value: f64) -> String {
 /// All tables that have rows.
 pub(super) fn all(report: &Report) -> Vec<Table> {
     let tables = [runs(report), arrivals(report), ceilings(report), limits(report)];
-    let more = [ratios(report), capacity(report), parts(report), machine(report)];
+    let more = [
+        ratios(report),
+        streams(report),
+        capacity(report),
+        parts(report),
+        machine(report),
+    ];
     tables
         .into_iter()
         .chain(servers::all(report))
@@ -242,6 +248,38 @@ fn ratios(report: &Report) -> Table {
             "ES256 signature",
             "gRPC echo",
             "All three",
+        ],
+        rows: rows.collect(),
+    }
+}
+
+fn streams(report: &Report) -> Table {
+    let rows = report.streams.iter().map(|found| {
+        vec![
+            format!("{} streams", whole(found.streams as f64)),
+            ms(found.each_ms.p50),
+            ms(found.each_ms.p99),
+            ms(found.each_ms.max),
+            ms(found.last_ms.p50),
+            ms(found.acknowledged_ms.p50),
+            whole(found.never as f64),
+            whole(found.rss_each_kib),
+            ms(found.cpu_each_us),
+        ]
+    });
+    Table {
+        title: "Streams of one node",
+        note: "Times in ms from the intended send of a revocation until its record is on a stream. Memory in KiB for each stream, processor time in µs for each record on each stream.",
+        heads: vec![
+            "",
+            "p50",
+            "p99",
+            "max",
+            "last stream p50",
+            "acknowledged p50",
+            "never",
+            "memory each",
+            "processor each",
         ],
         rows: rows.collect(),
     }

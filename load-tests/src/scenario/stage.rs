@@ -48,6 +48,16 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
 impl Stage {
     /// Finds or starts the nodes.
     pub(crate) fn set(what: &str, args: &NodeArgs, channels: usize) -> Result<Self, Failure> {
+        Self::set_with(what, args, channels, &[])
+    }
+
+    /// The same; nodes that are started have these in their environment as well.
+    pub(crate) fn set_with(
+        what: &str,
+        args: &NodeArgs,
+        channels: usize,
+        more: &[(&'static str, String)],
+    ) -> Result<Self, Failure> {
         let runtime = runtime()?;
         let progress = Progress::new();
         let shared = args.shared.fresh();
@@ -61,6 +71,7 @@ impl Stage {
             Some(address) => (vec![address.clone()], named(args)?),
             None => {
                 let setup = setup.insert(setup_of(args, temporary.path(), servers.as_ref())?);
+                setup.environment.extend_from_slice(more);
                 let identity = setup.seed()?;
                 for number in 1..=args.nodes {
                     nodes.push(setup.start(number)?);

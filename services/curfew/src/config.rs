@@ -181,11 +181,9 @@ pub(crate) fn plain(
     Ok(valid::judge(layers, raw)?)
 }
 
-/// What the environment says of passwords to the servers.
+/// What the environment says of the servers: passwords, and Sentinels or a Cluster, for which there is no flag.
 fn environment_of_servers() -> impl Iterator<Item = (String, String)> {
-    environment().filter(|(name, _)| {
-        (name.starts_with("CURFEW_REDIS_") || name.starts_with("CURFEW_KAFKA_")) && name.ends_with("PASSWORD")
-    })
+    environment().filter(|(name, _)| name.starts_with("CURFEW_REDIS_") || name.starts_with("CURFEW_KAFKA_"))
 }
 
 /// Servers that many nodes share.

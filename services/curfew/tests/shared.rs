@@ -28,3 +28,5 @@ mod redis_away;
 mod root_key;
 #[path = "shared/table.rs"]
 mod table;
+#[path = "shared/topologies.rs"]
+mod topologies;

@@ -182,6 +182,27 @@ async fn a_primary_that_hangs_is_left_and_dead_sentinels_are_passed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_is_well_stays_in_use_while_no_sentinel_answers() {
+    let mut subject = fresh().await;
+    let (group, store) = (&mut subject.group, &subject.store);
+    let view = settled(store, HERE).await;
+    let primary = group.master().unwrap();
+    for index in 0..3 {
+        group.sentinel_mut(index).unwrap().kill();
+    }
+    // Every connection ends, which makes the store doubt its primary.
+    let server = group.redis(primary).unwrap();
+    server.command(&["CLIENT", "KILL", "TYPE", "normal"]).unwrap();
+    let again = settled(store, HERE).await;
+    assert_eq!(again.incarnation, view.incarnation);
+    let outcome = store.commit(commit_of(&again, 1)).await.unwrap();
+    assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+    for index in 0..3 {
+        group.sentinel_mut(index).unwrap().restart().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_is_not_as_it_must_be_decides_nothing_when_it_is_promoted() {
     let subject = fresh().await;
     let group = &subject.group;

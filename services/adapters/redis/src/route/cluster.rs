@@ -99,13 +99,24 @@ impl Cluster {
         if !self.is_doubted.load(Ordering::Acquire) {
             return Ok(());
         }
-        let mut last = self.asking.lock().await;
+        // While somebody asks, and while no node answers, the map that is known stays in use: a node that it names
+        // wrongly refuses.
+        let is_known = !self.map.load().links.is_empty();
+        let mut last = match self.asking.try_lock() {
+            Ok(asking) => asking,
+            Err(_) if is_known => return Ok(()),
+            Err(_) => self.asking.lock().await,
+        };
         let is_recent = last.is_some_and(|at| at.elapsed() < REFRESH_EVERY);
         if is_recent || !self.is_doubted.load(Ordering::Acquire) {
             return Ok(());
         }
         *last = Some(Instant::now());
-        let ranges = self.ranges().await?;
+        let ranges = match self.ranges().await {
+            Ok(ranges) => ranges,
+            Err(_) if is_known => return Ok(()),
+            Err(fault) => return Err(fault),
+        };
         // Doubt that comes from the new map asks again.
         self.is_doubted.store(false, Ordering::Release);
         self.map.store(Arc::new(self.map_of(&ranges)));

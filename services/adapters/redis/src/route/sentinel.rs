@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use redis::Value;
 use redis::aio::PubSub;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::dial::Dial;
 use crate::fault::{Effect, Fault};
@@ -18,7 +19,7 @@ use crate::link::Link;
 use crate::options::{Address, Options};
 use crate::wire::{array, text};
 
-/// Between two tries to hear Sentinel's news.
+/// Between two tries to hear Sentinel's news, or to have an answer where none was given.
 const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -31,8 +32,8 @@ pub(crate) struct Sentinel {
     link: ArcSwapOption<Link>,
     /// Whether `link` may no longer be the primary.
     is_doubted: AtomicBool,
-    /// One asks at a time.
-    asking: Mutex<()>,
+    /// One asks at a time; when none answered last.
+    asking: Mutex<Option<Instant>>,
 }
 
 impl Sentinel {
@@ -51,7 +52,7 @@ impl Sentinel {
             options: options.clone(),
             link: ArcSwapOption::empty(),
             is_doubted: AtomicBool::new(false),
-            asking: Mutex::new(()),
+            asking: Mutex::new(None),
         });
         tokio::spawn(hear(Arc::downgrade(&sentinel)));
         sentinel
@@ -73,11 +74,30 @@ impl Sentinel {
         if let Some(link) = self.undoubted() {
             return Ok(link);
         }
-        let _one = self.asking.lock().await;
+        // While somebody asks, and while no Sentinel answers, the one that is known stays in use: it must itself say
+        // that it is a primary.
+        let known = self.link.load_full();
+        let mut unanswered = match (self.asking.try_lock(), &known) {
+            (Ok(asking), _) => asking,
+            (Err(_), Some(link)) => return Ok(link.clone()),
+            (Err(_), None) => self.asking.lock().await,
+        };
         if let Some(link) = self.undoubted() {
             return Ok(link);
         }
-        let address = self.primary().await?;
+        if let Some(link) = &known
+            && unanswered.is_some_and(|at| at.elapsed() < PAUSE)
+        {
+            return Ok(link.clone());
+        }
+        let address = match self.primary().await {
+            Ok(address) => address,
+            Err(fault) => {
+                *unanswered = Some(Instant::now());
+                return known.ok_or(fault);
+            }
+        };
+        *unanswered = None;
         // Doubt that comes while this answer is tried asks again.
         self.is_doubted.store(false, Ordering::Release);
         if let Some(link) = self.link.load_full().filter(|link| link.address == address) {

@@ -4,6 +4,7 @@ mod servers;
 
 use std::fmt::Write as _;
 
+use crate::latency::Percentiles;
 use crate::measure::{Ceiling, Run};
 use crate::ratio;
 use crate::report::Report;
@@ -41,24 +42,31 @@ pub(crate) fn text(report: &Report) -> String {
     text
 }
 
-fn of_streams(text: &mut String, found: &Streams) {
-    let _ = writeln!(
-        text,
-        "{} streams of one node, {} revocations at {}/s: {} of {} never arrived",
-        found.streams, found.revocations, found.rate, found.never, found.each_ms.count
-    );
-    for (name, told) in [
-        ("each stream", found.each_ms),
-        ("last stream", found.last_ms),
-        ("acknowledged", found.acknowledged_ms),
-        ("generator lag", found.lag_ms),
-    ] {
+fn of_times<const N: usize>(text: &mut String, lines: [(&str, Percentiles); N]) {
+    for (name, told) in lines {
         let _ = writeln!(
             text,
             "  {name:<13} p50 {:.2} p90 {:.2} p99 {:.2} p99.9 {:.2} max {:.2} ms",
             told.p50, told.p90, told.p99, told.p999, told.max
         );
     }
+}
+
+fn of_streams(text: &mut String, found: &Streams) {
+    let _ = writeln!(
+        text,
+        "{} streams of one node, {} revocations at {}/s: {} of {} never arrived",
+        found.streams, found.revocations, found.rate, found.never, found.each_ms.count
+    );
+    of_times(
+        text,
+        [
+            ("each stream", found.each_ms),
+            ("last stream", found.last_ms),
+            ("acknowledged", found.acknowledged_ms),
+            ("generator lag", found.lag_ms),
+        ],
+    );
     let _ = writeln!(
         text,
         "  all had their snapshots after {:.2} s; a stream costs the node {:.0} KiB, a record on it {:.1} µs of processor",
@@ -169,19 +177,15 @@ fn of_guards(text: &mut String, found: &RevokeToReject) {
         arrived.never,
         arrived.each_ms.count
     );
-    let lines = [
-        ("each guard", arrived.each_ms),
-        ("last guard", arrived.last_guard_ms),
-        ("acknowledged", arrived.acknowledged_ms),
-        ("generator lag", arrived.lag_ms),
-    ];
-    for (name, told) in lines {
-        let _ = writeln!(
-            text,
-            "  {name:<13} p50 {:.2} p90 {:.2} p99 {:.2} p99.9 {:.2} max {:.2} ms",
-            told.p50, told.p90, told.p99, told.p999, told.max
-        );
-    }
+    of_times(
+        text,
+        [
+            ("each guard", arrived.each_ms),
+            ("last guard", arrived.last_guard_ms),
+            ("acknowledged", arrived.acknowledged_ms),
+            ("generator lag", arrived.lag_ms),
+        ],
+    );
     for (reason, count) in arrived.others.iter().chain(&arrived.not_acknowledged) {
         let _ = writeln!(text, "  {count} {reason}");
     }

@@ -7,26 +7,14 @@
     reason = "a test fails by panicking"
 )]
 
-use std::path::PathBuf;
+mod common;
+
 use std::process::Command;
+
+use common::curfew;
 
 use curfew_servers::{Kafka, Redis};
 use serde_json::Value;
-
-/// The `curfew` of the same build; made where it is not there yet.
-fn curfew() -> PathBuf {
-    let load = PathBuf::from(env!("CARGO_BIN_EXE_curfew-load"));
-    let curfew = load.with_file_name("curfew");
-    if !curfew.is_file() {
-        let built = Command::new(option_env!("CARGO").unwrap_or("cargo"))
-            .args(["build", "--quiet", "-p", "curfew"])
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-            .status()
-            .unwrap();
-        assert!(built.success(), "no `curfew` to measure");
-    }
-    curfew
-}
 
 /// What the harness reports of nodes on these servers. A busy machine may void a run, which is told, not hidden.
 fn measure(redis: &Redis, kafka: &Kafka, arguments: &[&str]) -> Value {

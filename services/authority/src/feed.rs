@@ -126,7 +126,7 @@ impl Authority {
             Found::Ahead(mark) => {
                 // Another node may have read further, and so may this node's own snapshot.
                 if !self.has_read(&next) {
-                    check(&next, &self.parts.log.bounds().await?)?;
+                    Bounds::check(&self.parts.log.bounds().await?, &next)?;
                 }
                 self.recently(mark)
             }
@@ -188,21 +188,5 @@ fn unopened(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LogErro
     LogError::Unavailable {
         what: "reader of its own",
         source: why.into(),
-    }
-}
-
-/// Every offset is retained, or the next one to come.
-fn check(next: &[u64], bounds: &[Bounds]) -> Result<(), LogError> {
-    let outside = (0..)
-        .zip(next.iter().zip(bounds))
-        .find(|(_, (asked, bounds))| !(bounds.start..=bounds.end).contains(asked));
-    match outside {
-        None => Ok(()),
-        Some((partition, (asked, bounds))) => Err(LogError::OutOfRange {
-            partition: LogPartition(partition),
-            asked: *asked,
-            start: bounds.start,
-            end: bounds.end,
-        }),
     }
 }

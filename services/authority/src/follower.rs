@@ -103,7 +103,7 @@ impl Authority {
                 }
                 return;
             }
-            if !self.recent.push(&entries) {
+            if !self.recent.push(entries) {
                 self.share_from_here();
             }
         }

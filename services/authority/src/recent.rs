@@ -103,7 +103,7 @@ impl Recent {
     }
 
     /// The follower applied these; answers whether it has begun, as nothing is kept before.
-    pub(crate) fn push(&self, entries: &[LogEntry]) -> bool {
+    pub(crate) fn push(&self, entries: Vec<LogEntry>) -> bool {
         self.change(|kept| {
             let start: Box<[u64]> = kept.end.as_slice().into();
             let has_begun = !start.is_empty();
@@ -115,7 +115,7 @@ impl Recent {
                 // A copy that the log delivered again was kept the first time.
                 if entry.position.offset >= *end {
                     *end = entry.position.offset.saturating_add(1);
-                    new.push(entry.clone());
+                    new.push(entry);
                 }
             }
             if new.is_empty() {
@@ -263,13 +263,13 @@ mod tests {
         let recent = Recent::default();
         assert_eq!(recent.find(&[0, 0]), Found::Before, "nothing is kept yet");
         assert!(
-            !recent.push(&[entry(0, 4), entry(1, 6)]),
+            !recent.push(vec![entry(0, 4), entry(1, 6)]),
             "and nothing is before it began"
         );
         recent.begin(vec![5, 7]);
-        assert!(recent.push(&[entry(0, 5), entry(1, 7)]));
-        recent.push(&[entry(1, 8)]);
-        recent.push(&[entry(1, 8), entry(0, 6)]);
+        assert!(recent.push(vec![entry(0, 5), entry(1, 7)]));
+        recent.push(vec![entry(1, 8)]);
+        recent.push(vec![entry(1, 8), entry(0, 6)]);
         assert_eq!(
             from(&recent, kept(&recent, &[5, 7])),
             [(0, 5), (1, 7), (1, 8), (0, 6)]
@@ -286,7 +286,7 @@ mod tests {
         let Found::Ahead(mark) = recent.find(&[7, 12]) else {
             panic!("{:?}", recent.find(&[7, 12]));
         };
-        recent.push(&[entry(0, 7)]);
+        recent.push(vec![entry(0, 7)]);
         assert!(
             from(&recent, mark).contains(&(0, 7)),
             "what comes next stands there"
@@ -303,7 +303,7 @@ mod tests {
                 raw: vec![0; 1 << 20].into(),
                 why: "of no kind".into(),
             });
-            recent.push(&[large]);
+            recent.push(vec![large]);
         }
         assert_eq!(recent.find(&[3]), Found::Before);
         assert_eq!(from(&recent, kept(&recent, &[4])).len(), 16);
@@ -316,7 +316,7 @@ mod tests {
         let first = kept(&recent, &[0]);
         let bound = u64::try_from(ENTRIES_MAX).unwrap();
         for offset in 0..=bound {
-            recent.push(&[entry(0, offset)]);
+            recent.push(vec![entry(0, offset)]);
         }
         assert!(matches!(recent.read(first), Read::Lapped));
         assert_eq!(recent.find(&[0]), Found::Before);

@@ -39,6 +39,34 @@ pub struct Bounds {
     pub end: u64,
 }
 
+impl Bounds {
+    /// Whether a tail may begin at these offsets, one for each partition: each is retained, or the next one to come.
+    ///
+    /// # Errors
+    /// `NoSuchPartition` where there are fewer or more offsets than partitions, `OutOfRange` with the first offset
+    /// that is not retained.
+    pub fn check(all: &[Self], offsets: &[u64]) -> Result<(), LogError> {
+        if offsets.len() != all.len() {
+            // The first one that is named and not there, or there and not named.
+            let first = offsets.len().min(all.len());
+            return Err(LogError::NoSuchPartition(LogPartition(
+                u16::try_from(first).unwrap_or(u16::MAX),
+            )));
+        }
+        for ((number, asked), bounds) in (0..).zip(offsets).zip(all) {
+            if !(bounds.start..=bounds.end).contains(asked) {
+                return Err(LogError::OutOfRange {
+                    partition: LogPartition(number),
+                    asked: *asked,
+                    start: bounds.start,
+                    end: bounds.end,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The log did not say what happened: an append may or may not be there. Append again: ids make
 /// copies harmless.
 #[derive(Debug, thiserror::Error)]

@@ -51,7 +51,10 @@ impl Log for Embedded {
         let bounds = self.bounds().await?;
         let offsets = match from {
             TailFrom::Oldest => bounds.iter().map(|bounds| bounds.start).collect(),
-            TailFrom::Offsets(offsets) => checked(offsets, &bounds)?,
+            TailFrom::Offsets(offsets) => {
+                Bounds::check(&bounds, &offsets)?;
+                offsets
+            }
         };
         Ok(Box::new(EmbeddedTail::new(self.inner.shared.clone(), offsets)))
     }
@@ -59,25 +62,4 @@ impl Log for Embedded {
     fn kind(&self) -> &'static str {
         "embedded"
     }
-}
-
-fn checked(offsets: Vec<u64>, bounds: &[Bounds]) -> Result<Vec<u64>, LogError> {
-    if offsets.len() != bounds.len() {
-        // The first one that is named and not there, or there and not named.
-        let first = offsets.len().min(bounds.len());
-        return Err(LogError::NoSuchPartition(LogPartition(
-            u16::try_from(first).unwrap_or(u16::MAX),
-        )));
-    }
-    for ((number, asked), bounds) in (0..).zip(&offsets).zip(bounds) {
-        if !(bounds.start..=bounds.end).contains(asked) {
-            return Err(LogError::OutOfRange {
-                partition: LogPartition(number),
-                asked: *asked,
-                start: bounds.start,
-                end: bounds.end,
-            });
-        }
-    }
-    Ok(offsets)
 }

@@ -7,7 +7,6 @@ use curfew_ports::log::{Bounds, Log, LogError, Tail, TailFrom};
 
 use crate::Kafka;
 use crate::error::unavailable;
-use crate::tail::check;
 
 #[async_trait]
 impl Log for Kafka {
@@ -35,7 +34,7 @@ impl Log for Kafka {
         let offsets = match from {
             TailFrom::Oldest => bounds.iter().map(|bounds| bounds.start).collect(),
             TailFrom::Offsets(offsets) => {
-                check(&offsets, &bounds)?;
+                Bounds::check(&bounds, &offsets)?;
                 offsets
             }
         };

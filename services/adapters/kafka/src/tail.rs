@@ -234,7 +234,7 @@ impl KafkaTail {
         let count = u16::try_from(self.offsets.len()).unwrap_or(u16::MAX);
         let bounds = self.questions.bounds(count).await;
         let bounds = bounds.map_err(|error| unavailable("tail", error))?;
-        check(&self.offsets, &bounds)?;
+        Bounds::check(&bounds, &self.offsets)?;
         if doubt == Doubt::Truncated {
             return Err(reload(&self.offsets, &bounds));
         }
@@ -277,28 +277,6 @@ impl std::fmt::Debug for KafkaTail {
             .field("doubt", &self.doubt)
             .finish_non_exhaustive()
     }
-}
-
-/// Every offset is retained, or the next one to come; the first that is not is told.
-pub(crate) fn check(offsets: &[u64], bounds: &[Bounds]) -> Result<(), LogError> {
-    if offsets.len() != bounds.len() {
-        // The first one that is named and not there, or there and not named.
-        let first = offsets.len().min(bounds.len());
-        return Err(LogError::NoSuchPartition(LogPartition(
-            u16::try_from(first).unwrap_or(u16::MAX),
-        )));
-    }
-    for ((number, asked), bounds) in (0..).zip(offsets).zip(bounds) {
-        if !(bounds.start..=bounds.end).contains(asked) {
-            return Err(LogError::OutOfRange {
-                partition: LogPartition(number),
-                asked: *asked,
-                start: bounds.start,
-                end: bounds.end,
-            });
-        }
-    }
-    Ok(())
 }
 
 /// History changed although each offset still exists: which partition it was the library does not say, and a

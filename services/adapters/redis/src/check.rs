@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use curfew_core::place::{Incarnation, Partition};
-use curfew_core::time::{Clock, DELTA_MS};
+use curfew_core::time::{Clock, DELTA_MS, Millis};
 use redis::Value;
 
 use crate::acl::acl_rule;
@@ -15,9 +15,9 @@ use crate::fault::{Effect, Fault};
 use crate::keys::Keys;
 use crate::link::Link;
 use crate::options::{Options, Servers};
-use crate::replication::hex_of;
+use crate::replication::{field, hex_of};
 use crate::route::Route;
-use crate::wire::{Script, Wire, array, text};
+use crate::wire::{Script, Wire, array, text, time_of};
 
 /// The largest `min-replicas-max-lag`, in seconds (DESIGN section 5).
 const LAG_SECONDS_MAX: u64 = 10;
@@ -291,12 +291,11 @@ impl Node<'_> {
     /// Commits compare the two clocks, and answer `CLOCK_SUSPECT` where they differ by more than δ.
     async fn clock(&self, clock: &dyn Clock) -> Result<Finding, Fault> {
         const SETTING: &str = "the clock";
-        let before = clock.now().wall.as_unix_ms();
+        let before = clock.now().wall;
         let server = self.time().await?;
-        let after = clock.now().wall.as_unix_ms();
+        let after = clock.now().wall;
         // Between the two instants it read its own: what lies outside of them is an error.
-        let server = i64::try_from(server).unwrap_or(i64::MAX);
-        let error_ms = server.saturating_sub(after).max(0) - before.saturating_sub(server).max(0);
+        let error_ms = server.ms_since(after).max(0) - before.ms_since(server).max(0);
         Ok(if error_ms.abs() <= DELTA_MS {
             self.finding(SETTING, "that of this machine", Judgement::Fine)
         } else {
@@ -313,22 +312,14 @@ impl Node<'_> {
     /// The server's clock, and ten seconds later, in ms.
     async fn times(&self) -> Result<(String, String), Fault> {
         let now = self.time().await?;
-        Ok((now.to_string(), now.saturating_add(10_000).to_string()))
+        let text = |at: Millis| at.as_unix_ms().to_string();
+        Ok((text(now), text(now.plus_ms(10_000))))
     }
 
-    /// The server's clock, ms since the epoch.
-    async fn time(&self) -> Result<u64, Fault> {
-        let answer = array(self.wire.ask(&redis::cmd("TIME")).await?, "TIME")?;
-        let seconds = answer
-            .first()
-            .and_then(text)
-            .and_then(|text| text.parse::<u64>().ok());
-        let micros = answer
-            .get(1)
-            .and_then(text)
-            .and_then(|text| text.parse::<u64>().ok());
-        let (seconds, micros) = seconds.zip(micros).ok_or_else(|| Fault::unreadable("TIME"))?;
-        Ok(seconds.saturating_mul(1_000).saturating_add(micros / 1_000))
+    /// The server's clock.
+    async fn time(&self) -> Result<Millis, Fault> {
+        let answer = self.wire.ask(&redis::cmd("TIME")).await?;
+        time_of(&answer).ok_or_else(|| Fault::unreadable("TIME"))
     }
 
     fn unread(&self, setting: &'static str, why: &str) -> Finding {
@@ -392,12 +383,4 @@ fn wrong(mend: &str) -> Judgement {
     Judgement::Wrong {
         mend: mend.to_owned(),
     }
-}
-
-/// A line of `INFO`.
-fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
-    let lines = info.lines().filter_map(|line| line.split_once(':'));
-    lines
-        .into_iter()
-        .find_map(|(key, value)| (key == name).then_some(value.trim()))
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{AsyncConnectionConfig, RedisConnectionInfo};
+use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -80,6 +80,17 @@ impl Dial {
             Ok((made.0, Driver(tokio::spawn(made.1))))
         })
         .await
+    }
+
+    /// One question over a connection of its own, which ends with the answer.
+    pub(crate) async fn ask_once(&self, address: &Address, command: &Cmd) -> Result<Value, Fault> {
+        let (mut connection, _driver) = self.connect(address).await?;
+        let (ms, at) = (self.response_ms, address.to_string());
+        tokio::time::timeout(Duration::from_millis(ms), connection.send_packed_command(command))
+            .await
+            .map_err(|_| Fault::silent(&at, ms))?
+            .and_then(Value::extract_error)
+            .map_err(|error| Fault::from(error).at(&at))
     }
 
     /// A connection that only listens.

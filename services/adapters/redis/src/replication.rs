@@ -15,12 +15,7 @@ pub(crate) struct Replication {
 
 impl Replication {
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let field = |name: &str| {
-            let lines = text.lines();
-            lines
-                .filter_map(|line| line.split_once(':'))
-                .find_map(|(key, value)| (key == name).then_some(value.trim()))
-        };
+        let field = |name| field(text, name);
         Some(Self {
             is_master: field("role")? == "master",
             incarnation: incarnation_of(field("master_replid")?)?,
@@ -38,6 +33,12 @@ impl Replication {
             "this server is a replica, which decides nothing",
         ))
     }
+}
+
+/// A line of `INFO`.
+pub(crate) fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = info.lines().filter_map(|line| line.split_once(':'));
+    lines.find_map(|(key, value)| (key == name).then_some(value.trim()))
 }
 
 /// From the first 16 hexadecimal digits.

@@ -20,7 +20,7 @@ use crate::call::Ask;
 use crate::commit::Request;
 use crate::fault::Fault;
 use crate::keys::Keys;
-use crate::wire::{Script, Wire, array, bytes, text};
+use crate::wire::{Script, Wire, array, bytes, time_of};
 
 #[async_trait]
 impl Store for Redis {
@@ -237,15 +237,4 @@ fn versioned(key: &Key, value: Value, what: &'static str) -> Result<Option<Versi
         version: Version(*version),
         record: decode_record(record).map_err(|error| corrupt(error.to_string()))?,
     }))
-}
-
-/// Seconds and microseconds.
-fn time_of(value: &Value) -> Option<Millis> {
-    let Value::Array(parts) = value else { return None };
-    let [seconds, micros] = parts.as_slice() else {
-        return None;
-    };
-    let seconds: i64 = text(seconds)?.parse().ok()?;
-    let micros: i64 = text(micros)?.parse().ok()?;
-    Some(Millis::from_unix_seconds(seconds).plus_ms(micros / 1_000))
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use curfew_core::place::Incarnation;
+use curfew_core::time::Millis;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, Value};
 
@@ -182,6 +183,17 @@ pub(crate) fn bytes(value: Value) -> Result<Option<Vec<u8>>, Fault> {
         return Ok(None);
     }
     Err(Fault::unreadable("MGET"))
+}
+
+/// What `TIME` answers: seconds and microseconds.
+pub(crate) fn time_of(value: &Value) -> Option<Millis> {
+    let Value::Array(parts) = value else { return None };
+    let [seconds, micros] = parts.as_slice() else {
+        return None;
+    };
+    let seconds: i64 = text(seconds)?.parse().ok()?;
+    let micros: i64 = text(micros)?.parse().ok()?;
+    Some(Millis::from_unix_seconds(seconds).plus_ms(micros / 1_000))
 }
 
 /// An array's values.

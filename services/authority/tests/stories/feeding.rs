@@ -24,20 +24,25 @@ async fn revoke(world: &World) {
     world.authority.journal().wait_for(id).await;
 }
 
+/// The offsets after the newest records.
+async fn ends(world: &World) -> Vec<u64> {
+    let bounds = world.log.bounds().await.unwrap();
+    bounds.iter().map(|bounds| bounds.end).collect()
+}
+
+/// The offsets of the oldest records.
+async fn starts(world: &World) -> Vec<u64> {
+    let bounds = world.log.bounds().await.unwrap();
+    bounds.iter().map(|bounds| bounds.start).collect()
+}
+
 fn readers(authority: &Authority) -> u64 {
     authority.metrics().log(LogOperation::Tail).unwrap().count()
 }
 
 /// Reads until it is at the log's end; how many records lay before.
 async fn read_all(world: &World, tail: &mut FeedTail, mut next: Vec<u64>) -> usize {
-    let ends: Vec<_> = world
-        .log
-        .bounds()
-        .await
-        .unwrap()
-        .iter()
-        .map(|bounds| bounds.end)
-        .collect();
+    let ends = ends(world).await;
     let mut count = 0;
     while next != ends {
         for entry in tail.next().await.unwrap().iter() {
@@ -56,14 +61,7 @@ async fn read_all(world: &World, tail: &mut FeedTail, mut next: Vec<u64>) -> usi
 async fn a_thousand_followers_near_the_end_cost_no_reader_of_the_log() {
     let world = World::new().await;
     let following = following(&world).await;
-    let ends: Vec<_> = world
-        .log
-        .bounds()
-        .await
-        .unwrap()
-        .iter()
-        .map(|bounds| bounds.end)
-        .collect();
+    let ends = ends(&world).await;
     let before = readers(&world.authority);
     let mut tails = Vec::new();
     for _ in 0..1_000 {
@@ -83,26 +81,12 @@ async fn one_that_lies_far_back_reads_for_itself_until_it_has_come_near() {
     revoke_unheard(&world).await;
     let following = following(&world).await;
     let before = readers(&world.authority);
-    let start: Vec<_> = world
-        .log
-        .bounds()
-        .await
-        .unwrap()
-        .iter()
-        .map(|bounds| bounds.start)
-        .collect();
+    let start = starts(&world).await;
     let mut tail = world.authority.tail_from(start.clone()).await.unwrap();
     assert_eq!(readers(&world.authority), before + 1);
     let count = read_all(&world, &mut tail, start).await;
     assert!(count >= 2, "{count}");
-    let ends: Vec<_> = world
-        .log
-        .bounds()
-        .await
-        .unwrap()
-        .iter()
-        .map(|bounds| bounds.end)
-        .collect();
+    let ends = ends(&world).await;
     revoke(&world).await;
     assert_eq!(read_all(&world, &mut tail, ends).await, 1);
     assert!(
@@ -111,14 +95,7 @@ async fn one_that_lies_far_back_reads_for_itself_until_it_has_come_near() {
     );
 
     // Only so many at once; the next waits for one of them to come near, or to go.
-    let far = world
-        .log
-        .bounds()
-        .await
-        .unwrap()
-        .iter()
-        .map(|bounds| bounds.start)
-        .collect::<Vec<_>>();
+    let far = starts(&world).await;
     let mut reading = Vec::new();
     for _ in 0..8 {
         reading.push(world.authority.tail_from(far.clone()).await.unwrap());
@@ -145,14 +122,7 @@ async fn revoke_unheard(world: &World) {
 async fn offsets_that_the_log_does_not_have_are_told_and_so_is_another_history() {
     let world = World::new().await;
     let following = following(&world).await;
-    let ends: Vec<_> = world
-        .log
-        .bounds()
-        .await
-        .unwrap()
-        .iter()
-        .map(|bounds| bounds.end)
-        .collect();
+    let ends = ends(&world).await;
     let beyond: Vec<_> = ends.iter().map(|end| end + 1).collect();
     for (next, is_right) in [
         (

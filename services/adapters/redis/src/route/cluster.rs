@@ -138,24 +138,15 @@ impl Cluster {
     }
 
     async fn ask(&self, address: &Address) -> Result<Vec<Range>, Fault> {
-        let (mut connection, _driver) = self.dial.connect(address).await?;
         let mut command = redis::cmd("CLUSTER");
         command.arg("SLOTS");
-        let (ms, at) = (self.dial.response_ms, address.to_string());
-        let answer = tokio::time::timeout(
-            Duration::from_millis(ms),
-            connection.send_packed_command(&command),
-        )
-        .await
-        .map_err(|_| Fault::silent(&at, ms))?
-        .and_then(Value::extract_error)
-        .map_err(|error| Fault::from(error).at(&at))?;
+        let answer = self.dial.ask_once(address, &command).await?;
         let rows = array(answer, "CLUSTER SLOTS")?;
         let ranges = rows.into_iter().map(|row| range_of(row, address));
         let ranges: Option<Vec<_>> = ranges.collect();
         let ranges = ranges.ok_or_else(|| Fault::unreadable("CLUSTER SLOTS"))?;
         if ranges.is_empty() {
-            return Err(Fault::new(Effect::Moved, "the cluster has no slots yet").at(&at));
+            return Err(Fault::new(Effect::Moved, "the cluster has no slots yet").at(&address.to_string()));
         }
         Ok(ranges)
     }

@@ -129,21 +129,11 @@ impl Sentinel {
     }
 
     async fn ask(&self, sentinel: &Address) -> Result<Address, Fault> {
-        let (mut connection, _driver) = self.to_sentinels.connect(sentinel).await?;
         let mut command = redis::cmd("SENTINEL");
         command.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.master);
-        let ms = self.to_sentinels.response_ms;
-        let at = sentinel.to_string();
-        let answer = tokio::time::timeout(
-            Duration::from_millis(ms),
-            connection.send_packed_command(&command),
-        )
-        .await
-        .map_err(|_| Fault::silent(&at, ms))?
-        .and_then(Value::extract_error)
-        .map_err(|error| Fault::from(error).at(&at))?;
+        let answer = self.to_sentinels.ask_once(sentinel, &command).await?;
         if answer == Value::Nil {
-            let why = format!("Sentinel {at} knows no primary named {}", self.master);
+            let why = format!("Sentinel {sentinel} knows no primary named {}", self.master);
             return Err(Fault::new(Effect::Nothing, why));
         }
         let parts = array(answer, "SENTINEL GET-MASTER-ADDR-BY-NAME")?;

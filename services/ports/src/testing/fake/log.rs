@@ -234,22 +234,8 @@ impl State {
 
     /// Whether all of `next` can be read from; fewer or more offsets than partitions cannot.
     pub(super) fn check(&self, next: &[u64]) -> Result<(), LogError> {
-        if next.len() != self.slices.len() {
-            let shorter = u16::try_from(next.len().min(self.slices.len())).unwrap_or(u16::MAX);
-            return Err(LogError::NoSuchPartition(LogPartition(shorter)));
-        }
-        for ((partition, slice), asked) in self.identity.all().zip(&self.slices).zip(next) {
-            let Bounds { start, end } = slice.bounds();
-            if !(start..=end).contains(asked) {
-                return Err(LogError::OutOfRange {
-                    partition,
-                    asked: *asked,
-                    start,
-                    end,
-                });
-            }
-        }
-        Ok(())
+        let bounds: Vec<_> = self.slices.iter().map(Slice::bounds).collect();
+        Bounds::check(&bounds, next)
     }
 
     fn push(&mut self, partition: LogPartition, now: Millis, record: &LogRecord) -> Position {

@@ -241,6 +241,7 @@ impl Authority {
             .partition()
             .is_some_and(|record| record.incarnation == seen.incarnation);
         if !is_open {
+            self.recovery.suspect();
             return Err(Refusal::new(Stage::Request, Reason::Fenced).about("the directory"));
         }
         Ok(seen.version(&Key::DirectoryVersion))

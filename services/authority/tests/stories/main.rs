@@ -28,6 +28,8 @@ mod outbox;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod recovery;
+#[cfg(test)]
 mod refreshes;
 #[cfg(test)]
 mod secrets;

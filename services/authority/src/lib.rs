@@ -23,6 +23,7 @@ mod introspect;
 mod issue_tokens;
 mod journal;
 mod key_ring;
+mod log_first;
 mod measured;
 mod metrics;
 mod node;

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use curfew_core::decide::merge;
+use curfew_core::ids::{OperationId, TenantId};
 use curfew_core::place::{LogIdentity, LogPartition, PARTITIONS, Partition};
 use curfew_core::record::LogRecord;
 use curfew_ports::log::LogEntry;
@@ -122,6 +123,28 @@ impl Unmerged {
         Some(wanted.cloned().collect())
     }
 
+    /// The records that an operation has written already, as far as they are kept.
+    pub(crate) fn of_operation(
+        &self,
+        partition: Partition,
+        tenant: TenantId,
+        id: OperationId,
+    ) -> Vec<LogRecord> {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = memory.partitions.get(usize::from(partition.number()));
+        let records = kept.into_iter().flat_map(|kept| kept.records.iter());
+        let is_its = |record: &&(u64, LogRecord)| match &record.1 {
+            LogRecord::Revocation(one) => one.tenant == tenant && one.operation.is_some_and(|o| o.id == id),
+            LogRecord::SubjectState(one) => one.tenant == tenant && one.operation.is_some_and(|o| o.id == id),
+            LogRecord::Directory(_)
+            | LogRecord::Heartbeat(_)
+            | LogRecord::Skip(_)
+            | LogRecord::Unknown(_)
+            | LogRecord::Withheld => false,
+        };
+        records.filter(is_its).map(|(_, record)| record.clone()).collect()
+    }
+
     /// Whether a partition has records past this offset.
     pub(crate) fn has_any(&self, partition: Partition, from: u64) -> bool {
         let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,7 +177,7 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use curfew_core::ids::{Cause, RecordId, SubjectId, SubjectKey, TenantId};
+    use curfew_core::ids::{Cause, RecordId, SubjectId, SubjectKey};
     use curfew_core::place::Position;
     use curfew_core::record::{SubjectChange, SubjectState};
     use curfew_core::time::Millis;

@@ -24,6 +24,8 @@ mod keys;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod log_first;
+#[cfg(test)]
 mod outbox;
 #[cfg(test)]
 mod pages;

@@ -223,7 +223,7 @@ impl Draft<'_> {
     }
 
     fn end_session(&mut self, mut row: Row, revocation: &Revocation) {
-        if row.life.is_alive() {
+        if is_news(&row.life, revocation) {
             row.life = Life::Ended(ending_of(revocation));
             let (sid, expires_at) = (row.sid, row.expires_at);
             // When it was last written stays as it is: a floor looks at it.
@@ -265,7 +265,7 @@ impl Draft<'_> {
             // A grant that the row does not have was lost with the suffix, and its tokens with it.
             return is_of_grant(revocation);
         };
-        if grant.life.is_alive() {
+        if is_news(&grant.life, revocation) {
             grant.life = Life::Ended(ending_of(revocation));
             self.put(Key::Session(row.sid), row_write(row));
         }
@@ -420,6 +420,13 @@ fn is_of_grant(revocation: &Revocation) -> bool {
         .next()
         .is_some_and(|criterion| &*criterion.claim == "gid");
     is_gid && criteria.next().is_none() && revocation.before.is_none()
+}
+
+/// Whether a record ends what is alive, or ended it before the record that is known: of two, the first one counts,
+/// whichever is merged first.
+fn is_news(life: &Life, revocation: &Revocation) -> bool {
+    let known = life.ending().map(|ending| (ending.at, ending.record));
+    known.is_none_or(|known| (revocation.decided_at, revocation.id) < known)
 }
 
 fn ending_of(revocation: &Revocation) -> Ending {

@@ -23,5 +23,6 @@ pub use crate::kafka::{Kafka, KafkaOptions, KafkaSasl, KafkaTls};
 pub use crate::left::{Left, kill_all_in, running_in};
 pub use crate::missing::{Missing, missing};
 pub use crate::redis::{
-    ClusterOptions, Redis, RedisCluster, RedisOptions, RedisProgram, RedisTls, SentinelOptions, Sentinels,
+    ClusterOptions, Failover, Redis, RedisCluster, RedisOptions, RedisProgram, RedisTls, SentinelOptions,
+    Sentinels,
 };

@@ -29,3 +29,18 @@ fn a_killed_master_is_replaced_and_follows_when_it_comes_back() {
             .contains("READONLY")
     );
 }
+
+#[test]
+fn a_failover_that_is_ordered_comes_about_again_and_again() {
+    let sentinels = Sentinels::start().unwrap();
+    sentinels.redis(0).unwrap().command(&["SET", "a", "1"]).unwrap();
+    let mut master = 0;
+    // The second is ordered while the first is still being told to the other Sentinels.
+    for _ in 0..2 {
+        let next = sentinels.fail_over().unwrap();
+        assert_ne!(next, master);
+        assert_eq!(sentinels.master().unwrap(), next);
+        sentinels.wait_for_replica(master).unwrap();
+        master = next;
+    }
+}

@@ -17,6 +17,21 @@ use crate::ports::Lease;
 const NODES: usize = 6;
 /// Nodes hear of one another within a few seconds; the rest is for a machine that is busy.
 const LIMIT: Duration = Duration::from_secs(60);
+/// Within what an ordered failover comes about: several tries, on a machine that is busy.
+const FAILOVER_LIMIT: Duration = Duration::from_secs(120);
+/// A master votes about another one once in twice the node time-out, and what was denied is over after that.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// How a replica takes its master's place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Failover {
+    /// The master waits until its replica has everything: nothing is lost.
+    Agreed,
+    /// `FORCE`: the master is not asked, and may be dead; the other masters vote.
+    Forced,
+    /// `TAKEOVER`: nobody is asked.
+    TakenOver,
+}
 
 /// How a cluster is started.
 #[derive(Clone, Default)]
@@ -162,6 +177,64 @@ impl RedisCluster {
         self.master_of(key)
     }
 
+    /// The replica of the master that has this key takes its place; the index of the new master.
+    ///
+    /// It is ordered only once every living node knows whose replica it is, and again where nothing came of it.
+    ///
+    /// # Errors
+    /// It took more than two minutes; the error has what was refused last.
+    pub fn fail_over(&self, key: &str, failover: Failover) -> Result<usize, Error> {
+        let deadline = Deadline::after(FAILOVER_LIMIT);
+        let (mut old, mut refused) = (None, String::new());
+        let mut next = Deadline::after(Duration::ZERO);
+        loop {
+            let master = self.master_of(key).ok();
+            match (old, master) {
+                (None, Some(master)) => old = Some(master),
+                (Some(old), Some(master)) if master != old => return Ok(master),
+                (Some(_) | None, Some(_) | None) => {}
+            }
+            if next.is_over()
+                && let Some(replica) = old.and_then(|old| self.replica_of(old))
+            {
+                let said = match failover {
+                    Failover::Agreed => replica.command(&["CLUSTER", "FAILOVER"]),
+                    Failover::Forced => replica.command(&["CLUSTER", "FAILOVER", "FORCE"]),
+                    Failover::TakenOver => replica.command(&["CLUSTER", "FAILOVER", "TAKEOVER"]),
+                };
+                refused = said.err().map(|error| error.to_string()).unwrap_or_default();
+                next = Deadline::after(AGAIN);
+            }
+            if !deadline.pause() {
+                return Err(Error::Silent {
+                    server: "Redis Cluster".to_owned(),
+                    waited_s: FAILOVER_LIMIT.as_secs(),
+                    what: "a failover that was ordered".to_owned(),
+                    last_lines: refused,
+                });
+            }
+        }
+    }
+
+    /// The living replica of this master, as all living nodes see it: a master votes for no replica that it takes for
+    /// something else.
+    #[must_use]
+    pub fn replica_of(&self, master: usize) -> Option<&Redis> {
+        let port = self.nodes.get(master)?.port();
+        let mut found = None;
+        for observer in &self.nodes {
+            let Ok(nodes) = observer.command(&["CLUSTER", "NODES"]) else {
+                continue;
+            };
+            let replica = port_of_replica_of(&nodes, port)?;
+            if found.is_some_and(|found| found != replica) {
+                return None;
+            }
+            found = Some(replica);
+        }
+        self.nodes.iter().find(|node| Some(node.port()) == found)
+    }
+
     /// Lets all nodes run on; who they are. They must have been started with [`ClusterOptions::stays_in`].
     #[must_use]
     pub fn leave(self) -> Vec<Left> {
@@ -216,6 +289,27 @@ impl RedisCluster {
     }
 }
 
+/// The living replica of the master on this port, in what a node says of all.
+fn port_of_replica_of(nodes: &str, master: u16) -> Option<u16> {
+    let lines = || {
+        nodes
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+    };
+    let id = lines()
+        .find_map(|words| (port_of(words.get(1)?) == Some(master)).then(|| words.first().copied()))??;
+    lines().find_map(|words| {
+        let mut flags = words.get(2)?.split(',');
+        let is_living = flags.all(|flag| matches!(flag, "slave" | "myself"));
+        (is_living && words.get(3) == Some(&id)).then(|| port_of(words.get(1)?))?
+    })
+}
+
+/// Of `127.0.0.1:PORT@BUS,HOST`.
+fn port_of(address: &str) -> Option<u16> {
+    address.split(['@', ',']).next()?.rsplit(':').next()?.parse().ok()
+}
+
 /// `ID 127.0.0.1:PORT@BUS,HOST master - 0 0 1 connected 0-5460 5462`.
 fn port_of_master_with(line: &str, slot: u16) -> Option<u16> {
     let words: Vec<_> = line.split_whitespace().collect();
@@ -231,14 +325,7 @@ fn port_of_master_with(line: &str, slot: u16) -> Option<u16> {
     if !(is_living_master && has_slot) {
         return None;
     }
-    words
-        .get(1)?
-        .split(['@', ','])
-        .next()?
-        .rsplit(':')
-        .next()?
-        .parse()
-        .ok()
+    port_of(words.get(1)?)
 }
 
 #[cfg(test)]
@@ -265,5 +352,14 @@ mod tests {
             None
         );
         assert_eq!(port_of_master_with("", 0), None);
+    }
+    #[test]
+    fn the_living_replica_of_a_master_is_read_from_the_nodes() {
+        let nodes = "07c3 127.0.0.1:30001@31001,h myself,master - 0 1426238317239 4 connected 0-5460\n\
+                     07c4 127.0.0.1:30002@31002,h slave,fail 07c3 0 1426238317239 4 connected\n\
+                     07c5 127.0.0.1:30003@31003,h slave 07c3 0 1426238317239 4 connected";
+        assert_eq!(port_of_replica_of(nodes, 30_001), Some(30_003));
+        assert_eq!(port_of_replica_of(nodes, 30_003), None);
+        assert_eq!(port_of_replica_of(nodes, 30_009), None);
     }
 }

@@ -227,6 +227,28 @@ impl Kafka {
         }
     }
 
+    /// The disk of one broker is full: every write to a file fails, which ends it, as Kafka wants it.
+    ///
+    /// # Errors
+    /// There is no such broker, or this system does not let us.
+    pub fn fill_disk(&self, broker: usize) -> Result<(), Error> {
+        let Some(broker) = self.brokers.get(broker) else {
+            return Err(Error::Options("there is no broker of this index"));
+        };
+        broker.process.limit_files(Some(1))
+    }
+
+    /// Whether the broker of this index runs.
+    ///
+    /// # Errors
+    /// There is no such broker.
+    pub fn is_running(&mut self, broker: usize) -> Result<bool, Error> {
+        let Some(broker) = self.brokers.get_mut(broker) else {
+            return Err(Error::Options("there is no broker of this index"));
+        };
+        Ok(broker.process.ended()?.is_none())
+    }
+
     /// Runs one of Kafka's own tools, `kafka-topics` or `kafka-acls` or `kafka-configs`, as one who may everything,
     /// and gives back what it prints.
     ///

@@ -187,6 +187,22 @@ impl Redis {
         self.process.go_on();
     }
 
+    /// Its disk is full: every write to a file fails, and it says so to whoever wants to write.
+    ///
+    /// # Errors
+    /// This system does not let us.
+    pub fn fill_disk(&self) -> Result<(), Error> {
+        self.process.limit_files(Some(1))
+    }
+
+    /// There is room on its disk again.
+    ///
+    /// # Errors
+    /// This system does not let us.
+    pub fn free_disk(&self) -> Result<(), Error> {
+        self.process.limit_files(None)
+    }
+
     /// Runs one command by `redis-cli`, and gives back what it prints.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use super::{Redis, RedisOptions, RedisProgram, RedisTls};
 use crate::clock::Deadline;
 use crate::error::Error;
 use crate::left::Left;
+use crate::proxy::Proxy;
 
 /// The name by which Sentinels know the master.
 const NAME: &str = "curfew";
@@ -39,6 +40,8 @@ pub struct SentinelOptions {
     pub sentinel_user: Option<(String, String)>,
     /// TLS everywhere.
     pub tls: Option<RedisTls>,
+    /// Whether everybody reaches a Redis through a [`Proxy`] alone: clients, replicas and Sentinels; without TLS.
+    pub proxied: bool,
     /// As [`RedisOptions::stays_in`].
     pub stays_in: Option<PathBuf>,
 }
@@ -58,6 +61,8 @@ pub struct Sentinels {
     // Before those that they watch, so that none of their deaths is a failover.
     sentinels: Vec<Redis>,
     redis: Vec<Redis>,
+    /// One before each Redis, where it was asked for.
+    proxies: Vec<Proxy>,
 }
 
 impl Sentinels {
@@ -76,10 +81,18 @@ impl Sentinels {
     pub fn start_with(options: &SentinelOptions) -> Result<Self, Error> {
         let place = |name: String| options.stays_in.as_ref().map(|directory| directory.join(name));
         let mut redis: Vec<Redis> = Vec::new();
+        let mut proxies = Vec::new();
+        let mut master = 0;
         for index in 0..3 {
             let mut lines = options.lines.clone();
-            if let Some(master) = redis.first() {
-                lines.push(format!("replicaof 127.0.0.1 {}", master.port()));
+            if index > 0 {
+                lines.push(format!("replicaof 127.0.0.1 {master}"));
+            }
+            if options.proxied {
+                let proxy = Proxy::start()?;
+                lines.push("replica-announce-ip 127.0.0.1".to_owned());
+                lines.push(format!("replica-announce-port {}", proxy.port()));
+                proxies.push(proxy);
             }
             let options = RedisOptions {
                 program: RedisProgram::Redis,
@@ -88,17 +101,25 @@ impl Sentinels {
                 tls: options.tls.clone(),
                 stays_in: place(format!("redis-{index}")),
             };
-            redis.push(Redis::start_as(Kind::Alone, &options)?);
+            let started = Redis::start_as(Kind::Alone, &options)?;
+            let told = proxies.get(index).map(|proxy| {
+                proxy.lead_to(started.port());
+                proxy.port()
+            });
+            if index == 0 {
+                master = told.unwrap_or_else(|| started.port());
+            }
+            redis.push(started);
         }
         let mut this = Self {
             sentinels: Vec::new(),
             redis,
+            proxies,
         };
         // Sentinels ask a master for its replicas every ten seconds, so it had better have them when first asked.
         for replica in 1..3 {
             this.wait_for_replica(replica)?;
         }
-        let master = this.redis(0)?.port();
         for index in 0..3 {
             let mut lines = vec![
                 format!("sentinel monitor {NAME} 127.0.0.1 {master} {QUORUM}"),
@@ -155,6 +176,16 @@ impl Sentinels {
             .ok_or(Error::Options("there is no Redis of this index"))
     }
 
+    /// What everybody passes who wants to that Redis.
+    ///
+    /// # Errors
+    /// There is none: [`SentinelOptions::proxied`] was not asked for.
+    pub fn proxy(&self, index: usize) -> Result<&Proxy, Error> {
+        self.proxies
+            .get(index)
+            .ok_or(Error::Options("there is no proxy before the Redis of this index"))
+    }
+
     /// The Sentinel of this index, 0 to 2.
     ///
     /// # Errors
@@ -185,7 +216,11 @@ impl Sentinels {
             match sentinel.command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]) {
                 Ok(said) => {
                     let port = said.lines().nth(1).and_then(|port| port.parse::<u16>().ok());
-                    let index = self.redis.iter().position(|redis| Some(redis.port()) == port);
+                    let is_of = |index: usize| {
+                        let own = self.redis.get(index).map(Redis::port);
+                        port.is_some() && (own == port || self.proxies.get(index).map(Proxy::port) == port)
+                    };
+                    let index = (0..self.redis.len()).find(|index| is_of(*index));
                     if let Some(index) = index {
                         return Ok(index);
                     }

@@ -213,6 +213,22 @@ impl Kafka {
         self.wait(index)
     }
 
+    /// Starts every broker that is dead again. None of them answers before most of them run.
+    ///
+    /// # Errors
+    /// One does not answer.
+    pub fn restart_all(&mut self) -> Result<(), Error> {
+        let mut started = Vec::new();
+        for (index, broker) in self.brokers.iter_mut().enumerate() {
+            if broker.process.ended()?.is_some() {
+                let node = broker.ports.node(index.saturating_add(1));
+                broker.process = process(&self.jars, &[], &node, &broker.directory, self.stays)?;
+                started.push(index);
+            }
+        }
+        started.into_iter().try_for_each(|index| self.wait(index))
+    }
+
     /// SIGSTOP to one broker: connections stay, and nothing is answered.
     pub fn stop_the_clock(&self, broker: usize) {
         if let Some(broker) = self.brokers.get(broker) {

@@ -23,6 +23,7 @@ pub use crate::error::Error;
 pub use crate::kafka::{Kafka, KafkaOptions, KafkaSasl, KafkaTls};
 pub use crate::left::{Left, kill_all_in, running_in};
 pub use crate::missing::{Missing, missing};
+pub use crate::ports::Lease;
 pub use crate::proxy::{Direction, Peer, Proxy};
 pub use crate::redis::{
     ClusterOptions, Failover, Redis, RedisCluster, RedisOptions, RedisProgram, RedisTls, SentinelOptions,

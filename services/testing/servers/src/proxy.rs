@@ -222,6 +222,8 @@ impl Shared {
                 break;
             }
         }
+        // Nor does the end of a connection come through while it is held.
+        let _ = self.passes(connection, direction);
         connection.close();
     }
 

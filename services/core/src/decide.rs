@@ -9,6 +9,8 @@ pub mod cause;
 pub mod directory_change;
 pub mod end;
 pub mod issue;
+pub mod log_first;
+pub mod merge;
 pub mod mint;
 pub mod open;
 pub mod refresh;

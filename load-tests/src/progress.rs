@@ -143,6 +143,11 @@ impl Shown {
         self.bar.set_message(Cow::Owned(what));
     }
 
+    /// Something that is to be read at once, and stays.
+    pub(crate) fn note(&self, what: &str) {
+        self.bar.suspend(|| eprintln!("curfew-load: {what}"));
+    }
+
     pub(crate) fn finish(mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {

@@ -50,7 +50,7 @@ fn a_few_faults_lose_no_revocation_and_sign_nobody_out() {
     assert_eq!(episodes.len(), 3);
     for episode in episodes {
         assert_eq!(episode["violations"].as_array().unwrap().len(), 0, "{episode}");
-        for looked_at in ["alive", "over"] {
+        for looked_at in ["alive", "over", "refused_at_guards"] {
             assert!(episode[looked_at].as_u64().unwrap() > 0, "{episode}");
         }
     }

@@ -30,6 +30,8 @@ pub(crate) struct Episode {
     /// Sessions that were looked at afterwards, alive and revoked.
     pub(crate) alive: u64,
     pub(crate) over: u64,
+    /// How often a guard refused one of the latter, as revoked.
+    pub(crate) refused_at_guards: u64,
     pub(crate) tally: Tally,
     pub(crate) violations: Vec<Violation>,
 }
@@ -78,7 +80,7 @@ impl Report {
         })
     }
 
-    /// One line for each fault in each layout, and one for all.
+    /// One line for each fault in each layout, and two for all.
     pub(crate) fn lines(&self) -> Vec<Line> {
         let mut kinds: BTreeMap<_, Vec<&Episode>> = BTreeMap::new();
         for episode in &self.episodes {
@@ -91,6 +93,14 @@ impl Report {
             .into_iter()
             .map(|((store, fault), episodes)| line(format!("{}: {}", store.text(), fault.text()), &episodes))
             .collect();
+        let failovers = self
+            .episodes
+            .iter()
+            .filter(|episode| episode.fault.changes_history());
+        lines.push(line(
+            "all that give the store another history".to_owned(),
+            &failovers.collect::<Vec<_>>(),
+        ));
         lines.push(line("all".to_owned(), &self.episodes.iter().collect::<Vec<_>>()));
         lines
     }
@@ -231,6 +241,7 @@ pub(crate) mod tests {
             recovery_s,
             alive: 10,
             over: 4,
+            refused_at_guards: 8,
             tally: Tally {
                 durable: 3,
                 ..Tally::default()

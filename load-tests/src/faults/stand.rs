@@ -153,6 +153,7 @@ impl Stand {
             recovery_s: back.map(|back| back.as_secs_f64()),
             alive: swept.alive,
             over: swept.over,
+            refused_at_guards: swept.refused,
             tally,
             violations,
         })
@@ -182,6 +183,7 @@ impl Stand {
         swept.into_iter().fold(Swept::default(), |sum, one| Swept {
             alive: sum.alive + one.alive,
             over: sum.over + one.over,
+            refused: sum.refused + one.refused,
         })
     }
 }

@@ -21,6 +21,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(crate) struct Swept {
     pub(crate) alive: u64,
     pub(crate) over: u64,
+    /// Refusals of guards, because a token was revoked.
+    pub(crate) refused: u64,
 }
 
 /// Looks at everything that this client holds.
@@ -55,7 +57,7 @@ pub(crate) async fn sweep(client: &Client, nodes: &[Backend], watchers: &[Watche
         }
         swept.over += 1;
         in_store(client, nodes, world, over, turn).await;
-        at_guards(watchers, world, over).await;
+        swept.refused += at_guards(watchers, world, over).await;
     }
     swept
 }
@@ -99,24 +101,35 @@ async fn in_store(client: &Client, nodes: &[Backend], world: &World, over: &mut 
     not_answered(world, &name);
 }
 
-async fn at_guards(watchers: &[Watcher], world: &World, over: &Over) {
+/// How many of them refuse it as revoked.
+async fn at_guards(watchers: &[Watcher], world: &World, over: &Over) -> u64 {
     let name = &over.held.name;
+    let mut refused = 0;
     for watcher in watchers {
         let mut said = Said::Nothing;
         for _ in 0..TRIES_MAX {
             said = watcher.check(&over.held.access_token);
-            // It may not have read so far yet: that is what its bound is for, which is judged elsewhere.
+            // It may not have read so far yet, or prove nothing for a moment: how long is judged elsewhere.
             if matches!(said, Said::Revoked | Said::Other | Said::Expired) {
                 break;
             }
             tokio::time::sleep(PAUSE).await;
         }
-        if matches!(said, Said::Admitted | Said::Other) {
-            world
-                .history()
-                .lives_at_guard(name, watcher.name, ms(Mono::now()));
+        match said {
+            Said::Revoked => refused += 1,
+            Said::Expired => {}
+            Said::Admitted | Said::Other => {
+                world
+                    .history()
+                    .lives_at_guard(name, watcher.name, ms(Mono::now()));
+            }
+            Said::Nothing => {
+                let told = format!("{name}: {} proves nothing", watcher.name);
+                world.history().broken(Broken::NotBack, ms(Mono::now()), told);
+            }
         }
     }
+    refused
 }
 
 fn not_answered(world: &World, name: &str) {

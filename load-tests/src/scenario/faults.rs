@@ -94,6 +94,9 @@ pub(crate) fn run(args: &FaultsArgs) -> Result<ExitCode, Failure> {
             match stand.episode(&mut kafka, fault, &mut rng) {
                 Ok(episode) => {
                     let is_back = episode.recovery_s.is_some();
+                    for violation in &episode.violations {
+                        shown.note(&format!("{:?}: {}", violation.what, violation.told));
+                    }
                     report.episodes.push(episode);
                     // What is not back by now is left, and another one tried.
                     if !is_back {

@@ -14,8 +14,9 @@ use crate::shared::Shared;
 
 /// What a primary with replicas must be set to.
 const REPLICATED: [&str; 2] = ["min-replicas-to-write 1", "min-replicas-max-lag 10"];
-/// How long a primary that hears nothing of its replicas goes on, s: as [`REPLICATED`] says.
-pub(crate) const MAX_LAG_S: u64 = 10;
+/// How long a primary that hears nothing of its replicas goes on, s: as [`REPLICATED`] says, in whole seconds, and it
+/// looks once a second; the third one is for a machine that is busy.
+pub(crate) const DEAF_MAX_S: u64 = 10 + 1 + 1 + 1;
 
 /// The servers of a store.
 #[derive(Debug)]

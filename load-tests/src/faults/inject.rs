@@ -8,7 +8,7 @@ use curfew_servers::{Direction, Failover, Kafka, Peer, RedisCluster, Sentinels};
 use fastrand::Rng;
 
 use super::fault::Fault;
-use super::ground::{Ground, MAX_LAG_S, Store};
+use super::ground::{DEAF_MAX_S, Ground, Store};
 use super::world::World;
 use super::zombie;
 use crate::clock::Mono;
@@ -268,7 +268,7 @@ fn zombie_primary(sentinels: &mut Sentinels, prefix: &str, world: &World) -> Res
     sentinels.wait_for_master_other_than(old)?;
     let injected = since(from);
     // From then on it must answer nothing, not even to whoever is still connected to it.
-    let dead = from.plus(Duration::from_secs(MAX_LAG_S + 1));
+    let dead = from.plus(Duration::from_secs(DEAF_MAX_S));
     crate::clock::sleep_until(dead);
     let asked = world
         .runtime

@@ -12,8 +12,8 @@ use super::ask::{ended, opened, refresh_once, refreshed, refused};
 use super::group::{Group, sentinels};
 use super::servers::{backend, until};
 
-/// As the primaries are set, and a second for the one that counts.
-const MAX_LAG: Duration = Duration::from_secs(11);
+/// As the primaries are set, in whole seconds, and they look once a second; the third one is for a busy machine.
+const MAX_LAG: Duration = Duration::from_secs(10 + 1 + 1 + 1);
 /// How long after a DURABLE revocation a refresh may still succeed across histories: the staleness bound of an
 /// authority, and a second for the machine.
 const BOUND: Duration = Duration::from_secs(16);

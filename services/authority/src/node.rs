@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::follower::Applying;
 use crate::journal::Journal;
 use crate::measured::{MeasuredLog, MeasuredStore};
 use crate::metrics::Metrics;
@@ -65,9 +66,8 @@ pub struct Authority {
     pub(crate) reading_back: Arc<Semaphore>,
     pub(crate) tokens: Arc<TokenCache>,
     pub(crate) metrics: Arc<Metrics>,
-    // Held while a batch of the log is applied: the follower takes one applier at a time. What is held is
-    // the offset of each log partition below which records are history, read once before or at the start.
-    pub(crate) applying: Arc<Mutex<Vec<u64>>>,
+    // Held while a batch of the log is applied: the follower takes one applier at a time.
+    pub(crate) applying: Arc<Mutex<Applying>>,
 }
 
 impl Authority {

@@ -5,6 +5,7 @@
 mod beat;
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use curfew_core::follow::{Applied, Reload};
@@ -45,7 +46,23 @@ impl Authority {
             }
             tail = self.open_tail().await.map_err(log_unavailable)?;
         }
+        if self.log_was_lost.load(Ordering::SeqCst) {
+            return Err(Refusal::new(Stage::Request, Reason::LogUnavailable).about("the log was lost"));
+        }
         Ok(())
+    }
+
+    /// Whether most partitions hold less than was read of them: a leader that never had the end of its own takes that
+    /// of one, a topic that was deleted and made again that of all.
+    fn is_another_topic(&self, bounds: &[Bounds]) -> bool {
+        let lengths = self.follower.log().all().zip(bounds);
+        let read = lengths
+            .map(|(partition, bounds)| (self.next_of(partition), bounds.end))
+            .filter(|(next, _)| *next > 0);
+        let (shorter, all) = read.fold((0_usize, 0_usize), |(shorter, all), (next, end)| {
+            (shorter + usize::from(end < next), all + 1)
+        });
+        shorter * 2 > all
     }
 
     fn is_behind(&self, bounds: &[Bounds]) -> bool {
@@ -157,7 +174,12 @@ impl Authority {
             .all()
             .map(|partition| self.next_of(partition))
             .collect();
-        self.journal.forget();
+        if self.is_another_topic(&bounds) {
+            // What the journal has may lie nowhere else by now.
+            self.lose_log();
+        } else {
+            self.journal.forget();
+        }
         for (partition, bounds) in self.follower.log().all().zip(bounds) {
             let Some(state) = self.follower.state(partition) else {
                 continue;

@@ -4,6 +4,7 @@
 //! reads it again.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use curfew_core::follow::Follower;
@@ -64,6 +65,8 @@ pub struct Authority {
     // Held while a batch of the log is applied: the follower takes one applier at a time. What is held is
     // the offset of each log partition below which records are history, read once before or at the start.
     pub(crate) applying: Arc<Mutex<Vec<u64>>>,
+    // Less lies on the log than was read: nothing more is proven by it until an operator has another adopted.
+    pub(crate) log_was_lost: Arc<AtomicBool>,
 }
 
 impl Authority {
@@ -95,6 +98,7 @@ impl Authority {
             tokens: Arc::new(TokenCache::new(TOKENS_BYTES_MAX)),
             metrics,
             applying: Arc::default(),
+            log_was_lost: Arc::default(),
         }
     }
 

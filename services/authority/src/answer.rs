@@ -48,6 +48,11 @@ pub(crate) fn log_unavailable(error: LogError) -> Refusal {
     Refusal::new(Stage::Request, Reason::LogUnavailable)
 }
 
+/// The log answers, and this node has not read as far as it goes.
+pub(crate) fn log_is_behind() -> Refusal {
+    Refusal::new(Stage::Request, Reason::LogUnavailable).about("this node has yet to read what the log has")
+}
+
 pub(crate) fn key_unavailable(error: KeyError) -> Refusal {
     tracing::error!(error = &error as &dyn std::error::Error, "key call failed");
     Refusal::new(Stage::Request, Reason::KeyUnavailable)

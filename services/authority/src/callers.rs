@@ -97,7 +97,7 @@ impl Authority {
     /// Finds out who calls.
     pub async fn authenticate(&self, credentials: &Credentials) -> Answer<Identity> {
         let unknown = || Refusal::new(Stage::Request, Reason::CallerUnknown);
-        let loaded = self.fresh_directory().await?;
+        let loaded = self.known_directory().await?;
         let id = match credentials {
             Credentials::Secret { id, secret } => {
                 let secrets = loaded

@@ -19,6 +19,7 @@ use curfew_core::time::Millis;
 
 use crate::answer::{Answer, Published};
 use crate::create_session::map;
+use crate::directory::is_store_away;
 use crate::node::Authority;
 use crate::operation::Remembered;
 use crate::seen::Seen;
@@ -107,8 +108,16 @@ fn found(revocation: Revocation) -> Found {
 }
 
 impl Authority {
-    /// Revokes; answers once the record is DURABLE, or says that it is only STORED.
+    /// Revokes; answers once the record is DURABLE, or says that it is only STORED. While the store is away the
+    /// record goes to the log first.
     pub async fn create_revocation(&self, request: RevocationRequest) -> Answer<RevocationAnswer> {
+        match self.revoke_in_store(request.clone()).await {
+            Err(refusal) if is_store_away(&refusal) => self.revoke_log_first(&request, refusal).await,
+            other => other,
+        }
+    }
+
+    async fn revoke_in_store(&self, request: RevocationRequest) -> Answer<RevocationAnswer> {
         let RevocationRequest {
             tenant,
             issuer,
@@ -441,7 +450,7 @@ fn of_ending(answer: crate::EndAnswer) -> RevocationAnswer {
     }
 }
 
-fn cut_of(before: Option<&str>) -> Answer<Cut> {
+pub(crate) fn cut_of(before: Option<&str>) -> Answer<Cut> {
     match before {
         None => Ok(Cut::Plain),
         Some("sid") => Ok(Cut::BeforeNow("sid")),
@@ -457,7 +466,7 @@ fn cut_of(before: Option<&str>) -> Answer<Cut> {
 }
 
 /// The criteria that a named scope means for a foreign issuer's tokens.
-fn foreign_criteria(target: Target) -> Answer<(Vec<Criterion>, Cut)> {
+pub(crate) fn foreign_criteria(target: Target) -> Answer<(Vec<Criterion>, Cut)> {
     let one = |claim: &str, value: &str| vec![Criterion::new(claim, value)];
     match target {
         // A refresh at the provider makes a new `iat`: this ends tokens, not sessions there (Q27).

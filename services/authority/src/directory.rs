@@ -75,6 +75,8 @@ pub struct Directory {
     // How many reads have ended, well or badly, and whether the last one ended badly.
     polls: AtomicU64,
     has_failed: AtomicBool,
+    // The log told of a change that was not read yet.
+    is_behind: AtomicBool,
     // Somebody said that there is a newer one.
     heard: Notify,
     // One read at a time: the others wait and take what it found.
@@ -97,6 +99,7 @@ impl Directory {
     /// No decision stands on this view any more: it is read again first.
     pub(crate) fn distrust(&self) {
         self.distrusts.fetch_add(1, Ordering::SeqCst);
+        self.is_behind.store(true, Ordering::SeqCst);
         self.read_at.store(i64::MIN, Ordering::SeqCst);
     }
 
@@ -110,6 +113,7 @@ impl Directory {
 
     /// There is a newer version: it is read soon, and until then this one is as good as its age.
     pub(crate) fn hear(&self) {
+        self.is_behind.store(true, Ordering::SeqCst);
         self.heard.notify_one();
     }
 
@@ -144,6 +148,26 @@ impl Authority {
             }
             Err(refusal) => Err(refusal),
         }
+    }
+
+    /// A view to revoke by, and to know callers by: one that a decision may stand on or, while the store does not
+    /// answer, the newest that was read, for as long as this node proves that the log tells of no change since.
+    ///
+    /// Nothing is minted on it.
+    pub async fn known_directory(&self) -> Answer<Arc<Loaded>> {
+        match self.fresh_directory().await {
+            Err(refusal) if is_store_away(&refusal) && self.is_directory_known() => {
+                Ok(self.directory.loaded())
+            }
+            other => other,
+        }
+    }
+
+    fn is_directory_known(&self) -> bool {
+        let state = self.follower.of(Partition::DIRECTORY);
+        let is_fresh = state.is_some_and(|state| state.is_fresh(self.now(), self.config.staleness_ms));
+        let is_behind = self.directory.is_behind.load(Ordering::SeqCst);
+        is_fresh && !is_behind && self.directory.loaded.load().view.version.is_some()
     }
 
     /// Polls until dropped: each second, and as soon as a change is heard of.
@@ -205,7 +229,13 @@ impl Authority {
         for _ in 0..LOAD_TRIES_MAX {
             let distrusts = self.directory.distrusts.load(Ordering::SeqCst);
             let before = self.wall();
-            let version = self.directory_version().await?;
+            // What is heard from here on may not be in what is read.
+            let was_behind = self.directory.is_behind.swap(false, Ordering::SeqCst);
+            let polled = self.directory_version().await;
+            if was_behind && polled.is_err() {
+                self.directory.is_behind.store(true, Ordering::SeqCst);
+            }
+            let version = polled?;
             if version.is_some() && version == self.directory.loaded.load().view.version {
                 self.directory.trust(before, distrusts);
                 return Ok(());
@@ -241,6 +271,7 @@ impl Authority {
             .partition()
             .is_some_and(|record| record.incarnation == seen.incarnation);
         if !is_open {
+            self.recovery.suspect();
             return Err(Refusal::new(Stage::Request, Reason::Fenced).about("the directory"));
         }
         Ok(seen.version(&Key::DirectoryVersion))
@@ -286,6 +317,11 @@ impl Authority {
         project_callers(&mut view);
         Ok(view)
     }
+}
+
+/// Whether the store did not say what happened: what is revoked now goes to the log first.
+pub(crate) fn is_store_away(refusal: &Refusal) -> bool {
+    matches!(refusal.reason, Reason::StoreUnavailable | Reason::DirectoryStale)
 }
 
 fn add(view: &mut DirectoryView, record: Record) {

@@ -8,7 +8,9 @@ use curfew_core::stored::{Decision, Key};
 use curfew_core::time::Millis;
 
 use crate::answer::{Answer, Published};
+use crate::create_revocation::Target;
 use crate::create_session::map;
+use crate::directory::is_store_away;
 use crate::node::Authority;
 use crate::operation::Remembered;
 use crate::seen::Seen;
@@ -61,8 +63,24 @@ fn recall(seen: &Seen, tenant: TenantId, motive: &Motive) -> Option<Verdict<Ende
 }
 
 impl Authority {
-    /// Ends a session; what was over already publishes nothing.
+    /// Ends a session; what was over already publishes nothing. While the store is away the record goes to the
+    /// log first.
     pub async fn end_session(&self, tenant: TenantId, sid: SessionId, motive: &Motive) -> Answer<EndAnswer> {
+        match self.end_session_in_store(tenant, sid, motive).await {
+            Err(refusal) if is_store_away(&refusal) => {
+                self.end_log_first(tenant, Target::Session(sid), motive, refusal)
+                    .await
+            }
+            other => other,
+        }
+    }
+
+    async fn end_session_in_store(
+        &self,
+        tenant: TenantId,
+        sid: SessionId,
+        motive: &Motive,
+    ) -> Answer<EndAnswer> {
         let key = self.subject_key_of(tenant, sid).await?;
         let keys = vec![Key::Session(sid), Key::Ledger(key)];
         let done = self
@@ -85,8 +103,24 @@ impl Authority {
         Ok(answer(done))
     }
 
-    /// Ends one grant of a session.
+    /// Ends one grant of a session. While the store is away the record goes to the log first.
     pub async fn end_grant(
+        &self,
+        tenant: TenantId,
+        sid: SessionId,
+        gid: GrantId,
+        motive: &Motive,
+    ) -> Answer<EndAnswer> {
+        match self.end_grant_in_store(tenant, sid, gid, motive).await {
+            Err(refusal) if is_store_away(&refusal) => {
+                self.end_log_first(tenant, Target::Grant(sid, gid), motive, refusal)
+                    .await
+            }
+            other => other,
+        }
+    }
+
+    async fn end_grant_in_store(
         &self,
         tenant: TenantId,
         sid: SessionId,

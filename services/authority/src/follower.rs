@@ -31,6 +31,7 @@ impl Authority {
         let bounds = self.parts.log.bounds().await.map_err(log_unavailable)?;
         *self.applying.lock().unwrap_or_else(PoisonError::into_inner) =
             bounds.iter().map(|bounds| bounds.end).collect();
+        self.keep_from_here(&bounds).await;
         let mut tail = self.open_tail().await.map_err(log_unavailable)?;
         let mut reloads = 0;
         while self.is_behind(&bounds) {
@@ -65,7 +66,30 @@ impl Authority {
         shorter * 2 > all
     }
 
-    fn is_behind(&self, bounds: &[Bounds]) -> bool {
+    /// Keeps, from the oldest retained record on, what lies past the checkpoints; partitions that were read before
+    /// go on where they are.
+    async fn keep_from_here(&self, bounds: &[Bounds]) {
+        let unread: Vec<_> = self
+            .follower
+            .log()
+            .all()
+            .zip(bounds)
+            .filter(|(partition, _)| {
+                let state = self.follower.state(*partition);
+                state.is_some_and(|state| state.next.is_none())
+            })
+            .collect();
+        if unread.is_empty() {
+            return;
+        }
+        self.learn_checkpoints().await;
+        for (partition, bounds) in unread {
+            self.unmerged.begin(self.follower.log(), partition, bounds.start);
+        }
+    }
+
+    /// Whether something before these ends was not applied yet.
+    pub(crate) fn is_behind(&self, bounds: &[Bounds]) -> bool {
         bounds
             .iter()
             .zip(self.follower.log().all())
@@ -190,6 +214,7 @@ impl Authority {
             // An unreadable record that is still there freezes it again.
             self.follower
                 .load_snapshot(partition, index, bounds.start, None, Vec::new());
+            self.unmerged.begin(self.follower.log(), partition, bounds.start);
         }
         Ok(())
     }
@@ -213,6 +238,10 @@ impl Authority {
                 | LogRecord::Withheld => {}
             }
             let applied = self.follower.apply(entry.position, &entry.record, now)?;
+            if applied != Applied::Seen {
+                self.unmerged.note(self.follower.log(), entry);
+                self.recovery.note(entry, now.boot_ms);
+            }
             if let Applied::Revocation(revocation) = &applied {
                 let before = history.get(entry.position.partition.index()).copied();
                 let is_history = before.is_some_and(|before| entry.position.offset < before);
@@ -224,6 +253,7 @@ impl Authority {
             }
             self.journal.note(entry, &applied);
         }
+        self.recovery.applied();
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use curfew_core::refusal::{Class, Reason};
 use curfew_ports::store::CommitOutcome;
 
 use crate::answer::Answer;
+use crate::recovery::Recovered;
 use crate::refresh_tokens::RefreshedTokens;
 
 /// Upper bounds of every latency histogram, µs: from a read out of the page cache to a minute.
@@ -164,6 +165,10 @@ pub struct Metrics {
     revoke_to_applied: Histogram,
     applied: AtomicU64,
     reloads: AtomicU64,
+    partitions_opened: AtomicU64,
+    records_merged: AtomicU64,
+    fenced: AtomicU64,
+    lost: AtomicU64,
 }
 
 fn add(counters: &[AtomicU64], place: usize) {
@@ -232,6 +237,40 @@ impl Metrics {
     #[must_use]
     pub fn reloads(&self) -> u64 {
         self.reloads.load(Ordering::Relaxed)
+    }
+
+    /// Partitions that this node opened after a failover or restart of the store.
+    #[must_use]
+    pub fn partitions_opened(&self) -> u64 {
+        self.partitions_opened.load(Ordering::Relaxed)
+    }
+
+    /// Records that this node merged into the store.
+    #[must_use]
+    pub fn records_merged(&self) -> u64 {
+        self.records_merged.load(Ordering::Relaxed)
+    }
+
+    /// Partitions that were fenced after this node's last look at all of them.
+    #[must_use]
+    pub fn partitions_fenced(&self) -> u64 {
+        self.fenced.load(Ordering::Relaxed)
+    }
+
+    /// Partitions that wait for an operator.
+    #[must_use]
+    pub fn partitions_lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn recovered(&self, round: &Recovered) {
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        self.partitions_opened
+            .fetch_add(number(round.opened), Ordering::Relaxed);
+        self.records_merged
+            .fetch_add(number(round.merged), Ordering::Relaxed);
+        self.fenced.store(number(round.fenced), Ordering::Relaxed);
+        self.lost.store(number(round.lost.len()), Ordering::Relaxed);
     }
 
     pub(crate) fn refreshed(&self, answer: &Answer<RefreshedTokens>) {

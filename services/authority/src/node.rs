@@ -24,7 +24,9 @@ use crate::journal::Journal;
 use crate::measured::{MeasuredLog, MeasuredStore};
 use crate::metrics::Metrics;
 use crate::recent::Recent;
+use crate::recovery::Recovery;
 use crate::subscribers::Subscribers;
+use crate::unmerged::Unmerged;
 
 /// Tokens that were found authentic and are remembered, bytes: some 4,000 callers, 24 MiB with what was parsed.
 const TOKENS_BYTES_MAX: u64 = 4 << 20;
@@ -58,6 +60,8 @@ pub struct Authority {
     pub(crate) journal: Arc<Journal>,
     pub(crate) subscribers: Arc<Subscribers>,
     pub(crate) recent: Arc<Recent>,
+    pub(crate) unmerged: Arc<Unmerged>,
+    pub(crate) recovery: Arc<Recovery>,
     // Each holds one while it has a reader of the log to itself.
     pub(crate) reading_back: Arc<Semaphore>,
     pub(crate) tokens: Arc<TokenCache>,
@@ -94,6 +98,8 @@ impl Authority {
             journal: Arc::default(),
             subscribers: Arc::default(),
             recent: Arc::default(),
+            unmerged: Arc::default(),
+            recovery: Arc::default(),
             reading_back: Arc::new(Semaphore::new(READING_BACK_MAX)),
             tokens: Arc::new(TokenCache::new(TOKENS_BYTES_MAX)),
             metrics,
@@ -142,6 +148,12 @@ impl Authority {
     #[must_use]
     pub const fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Records past the checkpoints that this node keeps.
+    #[must_use]
+    pub fn unmerged_len(&self) -> usize {
+        self.unmerged.len()
     }
 
     /// Both clocks.

@@ -29,7 +29,7 @@ pub async fn answering_within<T>(time: Duration, call: impl Future<Output = T>) 
 }
 
 /// Until when a call waits for the log.
-fn wait_until() -> Instant {
+pub(crate) fn wait_until() -> Instant {
     let now = Instant::now();
     let by = ANSWER_BY.try_with(|by| *by).unwrap_or_default();
     // A quarter is left for the answer itself, and for its way back.

@@ -1,5 +1,6 @@
 //! What a transaction read, by key and by type.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use curfew_core::decide::Verdict;
@@ -8,7 +9,7 @@ use curfew_core::place::{Incarnation, Version};
 use curfew_core::record::OperationRef;
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::session::Row;
-use curfew_core::stored::{Key, Operation, PartitionRecord, Record};
+use curfew_core::stored::{Checkpoint, Key, Operation, PartitionRecord, Record};
 use curfew_core::subject::{Gate, Ledger, Tombstone};
 use curfew_core::time::Millis;
 use curfew_ports::store::{Versioned, View};
@@ -84,6 +85,22 @@ impl Seen {
         } else {
             None
         }
+    }
+
+    pub(crate) fn checkpoint(&self) -> Option<Checkpoint> {
+        if let Record::Checkpoint(checkpoint) = self.record(&Key::Checkpoint)? {
+            Some(*checkpoint)
+        } else {
+            None
+        }
+    }
+
+    /// What is there, of all that was read.
+    pub(crate) fn present(&self) -> BTreeMap<Key, Record> {
+        let present = self.values.iter();
+        present
+            .filter_map(|(key, value)| Some((key.clone(), value.as_ref()?.record.clone())))
+            .collect()
     }
 
     pub(crate) fn sequence(&self) -> Option<u64> {

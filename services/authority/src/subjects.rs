@@ -10,6 +10,7 @@ use curfew_core::time::Millis;
 
 use crate::answer::{Answer, Published};
 use crate::create_session::map;
+use crate::directory::is_store_away;
 use crate::node::Authority;
 use crate::operation::Remembered;
 use crate::transact::Ask;
@@ -37,8 +38,28 @@ pub struct SubjectView {
 }
 
 impl Authority {
-    /// Disables, enables or deletes a subject.
+    /// Disables, enables or deletes a subject. While the store is away a disable goes to the log first; to enable
+    /// must wait, as nobody knows what it would lift.
     pub async fn change_subject(
+        &self,
+        tenant: TenantId,
+        subject: SubjectId,
+        change: Change,
+        motive: &Motive,
+    ) -> Answer<SubjectAnswer> {
+        match self
+            .change_subject_in_store(tenant, subject.clone(), change, motive)
+            .await
+        {
+            Err(refusal) if is_store_away(&refusal) && change != Change::Enable => {
+                self.disable_log_first(tenant, &subject, change, motive, refusal)
+                    .await
+            }
+            other => other,
+        }
+    }
+
+    async fn change_subject_in_store(
         &self,
         tenant: TenantId,
         subject: SubjectId,

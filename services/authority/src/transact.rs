@@ -143,7 +143,10 @@ impl Authority {
                     }
                     self.pause(tries).await;
                 }
-                CommitOutcome::Fenced => return Err(refuse(Reason::Fenced)),
+                CommitOutcome::Fenced => {
+                    self.recovery.suspect();
+                    return Err(refuse(Reason::Fenced));
+                }
                 CommitOutcome::ClockSuspect { .. } => return Err(refuse(Reason::ClockSuspect)),
             }
         }
@@ -208,6 +211,7 @@ impl Authority {
         let sequence = seen.sequence().ok_or_else(|| refuse(Reason::Fenced))?;
         // Another history of the store, or one that has merged another log than the one we hear (P9).
         if record.incarnation != seen.incarnation || record.log != self.follower.log() {
+            self.recovery.suspect();
             return Err(refuse(Reason::Fenced));
         }
         let tenant = match &ask.tenant {

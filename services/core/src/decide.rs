@@ -11,6 +11,8 @@ pub mod directory_change;
 pub mod end;
 pub mod floor;
 pub mod issue;
+pub mod log_first;
+pub mod merge;
 pub mod mint;
 pub mod open;
 pub mod refresh;

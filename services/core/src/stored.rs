@@ -116,6 +116,29 @@ impl Key {
         }
     }
 
+    /// The key of a directory record of this name: the inverse of [`Key::directory_name`].
+    #[must_use]
+    pub fn of_directory_name(name: &str) -> Option<Self> {
+        let mut parts = name.split('/');
+        let key = match (parts.next()?, parts.next(), parts.next(), parts.next()) {
+            ("lifetimes", None, None, None) => Self::Lifetimes,
+            ("callers", Some(id), None, None) => Self::Caller(id.parse().ok()?),
+            ("keys", Some(kid), None, None) => Self::RingKey(kid.parse().ok()?),
+            ("tenants", Some(id), None, None) => Self::Tenant(id.parse().ok()?),
+            ("tenants", Some(tenant), Some(kind), Some(id)) => {
+                let tenant = tenant.parse().ok()?;
+                match kind {
+                    "clients" => Self::Client(tenant, id.parse().ok()?),
+                    "resources" => Self::Resource(tenant, id.parse().ok()?),
+                    "issuers" => Self::Issuer(tenant, id.parse().ok()?),
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        };
+        parts.next().is_none().then_some(key)
+    }
+
     /// Whether, and in which list, a store lists it.
     #[must_use]
     pub const fn listed(&self) -> Option<Listed> {

@@ -144,6 +144,11 @@ impl Node {
                 .await
                 .map_err(|refusal| refusal.to_string())?;
             authority.beat_once().await;
+            // The store may have become another history while no node ran; an empty one has nothing to recover.
+            authority
+                .round(false)
+                .await
+                .map_err(|refusal| refusal.to_string())?;
         }
         let made = authority
             .bootstrap()
@@ -168,6 +173,10 @@ impl Node {
         all_day(&mut tasks, &authority, &stopped);
         if config.roles.authority {
             rotate_all_day(&mut tasks, &authority, &stopped);
+        }
+        if config.roles.authority && !is_ours_alone {
+            let merge = authority.clone();
+            spawn(&mut tasks, &stopped, async move { merge.keep_merged().await });
         }
         if config.roles.relay && !is_ours_alone {
             relay_all_day(&mut tasks, &authority, &stopped);

@@ -24,9 +24,13 @@ mod keys;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod log_first;
+#[cfg(test)]
 mod outbox;
 #[cfg(test)]
 mod pages;
+#[cfg(test)]
+mod recovery;
 #[cfg(test)]
 mod refreshes;
 #[cfg(test)]

@@ -71,24 +71,12 @@ impl<'a> Book<'a> {
     pub fn write_row(&mut self, mut row: Row) {
         row.written_at = self.context.now;
         row.forget_ended_grants(self.context.now);
-        let end = row
-            .life
-            .ending()
-            .map_or(row.expires_at, |ending| ending.at.max(row.latest_expiry));
-        self.write(
-            Key::Session(row.sid),
-            Write::until(Record::Session(Arc::new(row)), end),
-        );
+        self.write(Key::Session(row.sid), row_write(row));
     }
 
-    /// Writes a gate; one that is disabled stays for as long as the directory of people may name it.
+    /// Writes a gate.
     pub fn write_gate(&mut self, key: SubjectKey, gate: Gate) {
-        let until = gate.needed_until;
-        let write = match gate.is_disabled() {
-            true => Write::put(Record::Gate(Arc::new(gate))),
-            false => Write::until(Record::Gate(Arc::new(gate)), until),
-        };
-        self.write(Key::Gate(key), write);
+        self.write(Key::Gate(key), gate_write(gate));
     }
 
     /// The partition's next sequence number.
@@ -243,5 +231,23 @@ impl<'a> Book<'a> {
             writes: self.writes,
             publish: self.publish,
         }
+    }
+}
+
+/// A row; it may be collected a day after its logical end.
+pub(super) fn row_write(row: Row) -> Write {
+    let end = row
+        .life
+        .ending()
+        .map_or(row.expires_at, |ending| ending.at.max(row.latest_expiry));
+    Write::until(Record::Session(Arc::new(row)), end)
+}
+
+/// A gate; one that is disabled stays for as long as the directory of people may name it.
+pub(super) fn gate_write(gate: Gate) -> Write {
+    let until = gate.needed_until;
+    match gate.is_disabled() {
+        true => Write::put(Record::Gate(Arc::new(gate))),
+        false => Write::until(Record::Gate(Arc::new(gate)), until),
     }
 }

@@ -85,7 +85,7 @@ pub fn home_of(all_of: &[Criterion], has_before: bool) -> Result<Home, Refusal> 
 }
 
 /// Whether the criteria name nothing that tells one token of the tenant from another.
-fn is_of_everybody(all_of: &[Criterion]) -> bool {
+pub fn is_of_everybody(all_of: &[Criterion]) -> bool {
     all_of
         .iter()
         .all(|criterion| matches!(&*criterion.claim, "iss" | "tid" | "aud"))

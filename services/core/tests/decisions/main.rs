@@ -7,6 +7,8 @@ mod endings;
 #[cfg(test)]
 mod histories;
 #[cfg(test)]
+mod merging;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod refresh_table;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use curfew_core::decide::end::{self, Ended, Subject};
 use curfew_core::decide::mint::ProvenClient;
 use curfew_core::decide::subject_state::{self, Change, Changed};
-use curfew_core::decide::{Context, Motive, Verdict, app_token, issue, open, refresh, revoke, update};
+use curfew_core::decide::{Context, Motive, Verdict, app_token, issue, merge, open, refresh, revoke, update};
 use curfew_core::directory::{Client, ClientAuthMethod, DirectoryView, Lifetimes, Resource, Tenant};
 use curfew_core::ids::{
     Cause, ClientId, GrantId, KeyId, RecordId, ResourceId, Scope, SessionId, SubjectId, SubjectKey, TenantId,
@@ -194,6 +194,8 @@ pub(crate) struct World {
     pub(crate) guarded_now: BTreeSet<Arc<str>>,
     /// Every revocation so far, of lost histories too.
     pub(crate) log: Vec<Revocation>,
+    /// Every record so far, as the log has them.
+    pub(crate) heard: Vec<LogRecord>,
     records: Records,
     history: Vec<Records>,
     signing_key: KeyId,
@@ -263,6 +265,7 @@ impl World {
             tail_is_fresh: true,
             guarded_now: BTreeSet::new(),
             log: Vec::new(),
+            heard: Vec::new(),
             history: vec![records.clone()],
             records,
             signing_key: KeyId::new("k1").unwrap(),
@@ -367,6 +370,48 @@ impl World {
         *self.history.last_mut().unwrap() = self.records.clone();
     }
 
+    /// Merges these records, as a recovery or a checkpoint that moves does.
+    pub(crate) fn merge(&mut self, records: &[LogRecord]) {
+        let at = merge::At {
+            now: self.now,
+            partition: Partition::DIRECTORY,
+            session_life_max_ms: 90 * DAY,
+            system: None,
+        };
+        let lacking = records
+            .iter()
+            .filter(|record| merge::is_lacking(record, Partition::DIRECTORY, self.incarnation));
+        for record in lacking {
+            let keys = merge::keys_of(record, None);
+            let present = self
+                .records
+                .iter()
+                .filter(|(key, _)| keys.contains(key) || **key == Key::Sequence);
+            let present = present
+                .map(|(key, record)| (key.clone(), record.clone()))
+                .collect();
+            let heard = merge::Heard {
+                record: record.clone(),
+                body: None,
+            };
+            for (key, write) in merge::merge(&at, present, &[heard], &|_| Vec::new()) {
+                assert!(
+                    keys.contains(&key) || matches!(key, Key::Sequence | Key::DirectoryVersion),
+                    "{key:?} was not read"
+                );
+                match write {
+                    Write::Put { record, .. } => drop(self.records.insert(key, record)),
+                    Write::Delete => drop(self.records.remove(&key)),
+                }
+            }
+        }
+    }
+
+    /// All that lies in the store.
+    pub(crate) fn records(&self) -> &BTreeMap<Key, Record> {
+        &self.records
+    }
+
     // Deciding.
 
     pub(crate) fn entropy(&mut self) -> Entropy {
@@ -411,6 +456,7 @@ impl World {
         let mut revocations = Vec::new();
         let mut others = 0;
         for outgoing in &decision.publish {
+            self.heard.push(outgoing.record.clone());
             let LogRecord::Revocation(record) = &outgoing.record else {
                 others += 1;
                 continue;

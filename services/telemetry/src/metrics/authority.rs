@@ -42,6 +42,18 @@ fn counted(encoder: &mut DescriptorEncoder<'_>, metrics: &Metrics) -> fmt::Resul
         "curfew_log_reloads",
         "How often the log was read again from its oldest record",
         [(vec![], metrics.reloads())],
+    )?;
+    counter(
+        encoder,
+        "curfew_partitions_opened",
+        "Partitions that this node opened after the store had become another history",
+        [(vec![], metrics.partitions_opened())],
+    )?;
+    counter(
+        encoder,
+        "curfew_records_merged",
+        "Records of the log that this node merged into the store",
+        [(vec![], metrics.records_merged())],
     )
 }
 
@@ -129,6 +141,27 @@ fn follower(encoder: &mut DescriptorEncoder<'_>, authority: &Authority) -> fmt::
         None,
         frozen,
     )?;
+    let numbers = [
+        (
+            "curfew_partitions_fenced",
+            "Partitions that were fenced at the end of this node's last round over all of them",
+            authority.metrics().partitions_fenced(),
+        ),
+        (
+            "curfew_partitions_lost",
+            "Partitions that open only by an operator's word",
+            authority.metrics().partitions_lost(),
+        ),
+        (
+            "curfew_unmerged_records",
+            "Records past the checkpoints that this node keeps",
+            u64::try_from(authority.unmerged_len()).unwrap_or(u64::MAX),
+        ),
+    ];
+    for (name, help, value) in numbers {
+        let value = float(usize::try_from(value).unwrap_or(usize::MAX));
+        gauge(encoder, name, help, None, [(vec![], value)])?;
+    }
     let entries = follower.len();
     gauge(
         encoder,

@@ -47,8 +47,18 @@ impl Authority {
             }
             tail = self.open_tail().await.map_err(log_unavailable)?;
         }
+        let lost =
+            |about: &str| Err(Refusal::new(Stage::Request, Reason::LogUnavailable).about(about.to_owned()));
         if self.log_was_lost.load(Ordering::SeqCst) {
-            return Err(Refusal::new(Stage::Request, Reason::LogUnavailable).about("the log was lost"));
+            return lost("the log was lost");
+        }
+        let states = self
+            .follower
+            .log()
+            .all()
+            .map(|partition| self.follower.state(partition));
+        if states.flatten().any(|state| state.names_another_log()) {
+            return lost("the log's heartbeats name another log");
         }
         Ok(())
     }

@@ -79,6 +79,8 @@ pub struct PartitionState {
     heartbeats: VecDeque<(RecordId, Option<u64>)>,
     since_heartbeat: u64,
     ahead: u64,
+    // Since the newest heartbeat of this log, or since the beginning, there was one of another.
+    names_another_log: bool,
 }
 
 impl PartitionState {
@@ -108,6 +110,12 @@ impl PartitionState {
     #[must_use]
     pub const fn heartbeats_ahead(&self) -> u64 {
         self.ahead
+    }
+
+    /// Whether the newest heartbeat that was read is of another log.
+    #[must_use]
+    pub const fn names_another_log(&self) -> bool {
+        self.names_another_log
     }
 
     /// The newest heartbeat read here, and the records between it and the one before: what an
@@ -333,11 +341,13 @@ impl Follower {
         let applied = match record {
             LogRecord::Heartbeat(heartbeat) => {
                 if heartbeat.log == self.log() {
+                    state.names_another_log = false;
                     state.heartbeat(heartbeat, now).map_err(history)?;
                 } else if state.heartbeats.is_empty() {
                     // Before the first of its own a topic that was adopted may have some of the log that was lost;
                     // they prove nothing, and a reader that meets no other is never fresh.
                     state.since_heartbeat += 1;
+                    state.names_another_log = true;
                 } else {
                     return Err(Reload::OtherLog);
                 }

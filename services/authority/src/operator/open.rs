@@ -110,7 +110,7 @@ impl Authority {
                 bounds,
                 oldest,
             };
-            self.open_all(Arc::new(plan), &partitions).await?;
+            self.open_each(Arc::new(plan), &partitions).await?;
         }
         Ok(Opened {
             partitions,
@@ -119,7 +119,7 @@ impl Authority {
         })
     }
 
-    async fn open_all(&self, plan: Arc<Plan>, partitions: &[Trouble]) -> Answer<()> {
+    async fn open_each(&self, plan: Arc<Plan>, partitions: &[Trouble]) -> Answer<()> {
         let mut rest = partitions.iter().map(|trouble| trouble.found.partition);
         let mut openings = JoinSet::new();
         loop {

@@ -15,13 +15,16 @@ impl Authority {
     /// Opens every partition of a copy, whose log has an id of its own by now.
     pub async fn open_restored(&self, by: Arc<str>) -> Answer<Opened> {
         self.name_log(self.follower.log()).await?;
-        self.open_partitions(OpenRequest {
+        let opened = self.open_partitions(OpenRequest {
             partitions: Some(Partition::all().collect()),
             floor: None,
             validate_only: false,
             operation: OperationId::from_bytes(self.chance().draw()),
             by,
-        })
-        .await
+        });
+        let opened = opened.await?;
+        // Whoever reads the copy's log finds those of the original's before it.
+        self.beat_once().await;
+        Ok(opened)
     }
 }

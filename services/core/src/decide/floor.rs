@@ -11,7 +11,7 @@ use crate::decide::cause;
 use crate::ids::{OperationId, RecordId, TenantId};
 use crate::mac::sha256;
 use crate::place::{Incarnation, LogIdentity, Partition};
-use crate::record::{Before, Criterion, Initiator, Revocation};
+use crate::record::{Before, Criterion, Initiator, LogRecord, Revocation};
 use crate::refusal::{Reason, Refusal, Stage};
 use crate::stored::{Checkpoint, Key, PartitionRecord, Record, Write};
 use crate::subject::BEFORE_SID;
@@ -219,6 +219,29 @@ pub fn mark(
         correlation_id: None,
         trace: None,
     }
+}
+
+/// The floor that records of the log tell of a partition, where one does: a failover may have lost what opened it.
+#[must_use]
+pub fn told<'a>(partition: Partition, records: impl Iterator<Item = &'a LogRecord>) -> Millis {
+    let number = partition.number().to_string();
+    let floor_of = |record: &LogRecord| {
+        let LogRecord::Revocation(revocation) = record else {
+            return None;
+        };
+        let [criterion] = revocation.all_of.as_slice() else {
+            return None;
+        };
+        let is_floor = revocation.home == partition
+            && &*criterion.claim == PARTITION_CLAIM
+            && *criterion.value == *number;
+        let before = revocation
+            .before
+            .as_ref()
+            .filter(|before| &*before.claim == BEFORE_SID);
+        before.filter(|_| is_floor).map(|before| before.instant)
+    };
+    records.filter_map(floor_of).max().unwrap_or(Millis::ZERO)
 }
 
 #[cfg(test)]

@@ -194,3 +194,20 @@ fn q29_guards_are_told_of_a_floor_by_a_mark_on_the_partition_before_sid() {
     let foreign = JsonClaims::foreign(claims.as_object().unwrap(), None);
     assert!(!mark(NOW).covers(rival, rival.own_issuer(), &foreign).unwrap());
 }
+
+#[test]
+fn a_floor_that_a_failover_lost_is_read_from_the_log() {
+    let tenant = TenantId::from_bytes([3; 16]);
+    let told_of = |number: u16, floor: i64| {
+        let found = Found {
+            partition: Partition::new(number).unwrap(),
+            ..found()
+        };
+        let operation = OperationId::from_bytes([9; 16]);
+        let mark = mark(&found, tenant, NOW.plus_ms(floor), 1, operation, NOW);
+        LogRecord::Revocation(std::sync::Arc::new(mark))
+    };
+    let records = [told_of(5, -3), told_of(5, -1), told_of(6, 0), LogRecord::Withheld];
+    assert_eq!(told(found().partition, records.iter()), NOW.plus_ms(-1));
+    assert_eq!(told(Partition::DIRECTORY, records.iter()), Millis::ZERO);
+}

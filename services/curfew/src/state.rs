@@ -15,6 +15,7 @@ use curfew_kafka::{Kafka, Topics};
 use curfew_keys::SystemEntropy;
 use curfew_ports::log::Log;
 use curfew_ports::store::Store;
+use curfew_ports::watermarks::{Alone, Watermarks};
 use curfew_redis::Redis;
 use curfew_telemetry::{Gauge, GaugeUnit};
 use tokio::time::Instant;
@@ -31,6 +32,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub(crate) struct State {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) log: Arc<dyn Log>,
+    /// Where nodes tell one another of their followers.
+    pub(crate) watermarks: Arc<dyn Watermarks>,
     pub(crate) identity: LogIdentity,
     /// X, ms: a broker that crashed is noticed after nine seconds, an engine of one's own does not crash alone
     /// (DESIGN section 6).
@@ -61,6 +64,7 @@ impl State {
         Ok(Self {
             store: Arc::new(engine.clone()),
             log: Arc::new(engine.clone()),
+            watermarks: Arc::new(Alone),
             identity: engine.log_identity(),
             staleness_ms: BOUND_EMBEDDED_MS,
             is_ours_alone: true,
@@ -90,6 +94,7 @@ impl State {
             ),
             store: Arc::new(redis),
             log: Arc::new(kafka),
+            watermarks: Arc::new(Alone),
             staleness_ms: BOUND_KAFKA_MS,
             is_ours_alone: false,
             gauges: Vec::new(),

@@ -11,7 +11,7 @@ use curfew_core::place::{LogIdentity, Partition};
 use curfew_core::stored::{Key, Record};
 use curfew_embedded::{Embedded, Health, Options};
 use curfew_guard::{BOUND_EMBEDDED_MS, BOUND_KAFKA_MS};
-use curfew_kafka::{Kafka, Topics};
+use curfew_kafka::{Kafka, KafkaWatermarks, Topics};
 use curfew_keys::SystemEntropy;
 use curfew_ports::log::Log;
 use curfew_ports::store::Store;
@@ -82,6 +82,7 @@ impl State {
             options.topics = Topics::Verify;
         }
         let topic = options.topic_name();
+        let watermarks = watermarks(&options).await;
         let kafka = Kafka::open(options).await?;
         agree(&redis, &kafka, &topic).await?;
         Ok(Self {
@@ -94,11 +95,25 @@ impl State {
             ),
             store: Arc::new(redis),
             log: Arc::new(kafka),
-            watermarks: Arc::new(Alone),
+            watermarks,
             staleness_ms: BOUND_KAFKA_MS,
             is_ours_alone: false,
             gauges: Vec::new(),
         })
+    }
+}
+
+/// Where nodes tell one another of their followers. A node goes on without: each reads registrations from the store.
+async fn watermarks(log: &curfew_kafka::Options) -> Arc<dyn Watermarks> {
+    match KafkaWatermarks::open(log).await {
+        Ok(watermarks) => Arc::new(watermarks),
+        Err(error) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "this node hears of no other node's followers, nor they of its: ENFORCED takes longer"
+            );
+            Arc::new(Alone)
+        }
     }
 }
 

@@ -256,6 +256,11 @@ impl Leases {
         (opened > Millis::ZERO).then(|| Lost::at(opened, lease_ms, bound_ms))
     }
 
+    /// The largest bound that any follower may have, as far as this node knows, ms; at least so much.
+    pub(crate) fn largest_bound_ms(&self, least_ms: i64) -> i64 {
+        self.lock().largest_bound_ms.max(least_ms)
+    }
+
     /// Waits until somebody registers, reports, leaves or is heard of. To be enabled before looking.
     pub(crate) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.changed.notified()

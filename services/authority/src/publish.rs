@@ -38,12 +38,12 @@ fn wait_until() -> Instant {
 }
 
 /// Until when a call may wait for more than its own work: an eighth of what its caller waits is left for the answer
-/// and its way back. A caller that says nothing waits for `WAIT_MAX`.
+/// and its way back. `None`: nobody said how long that is.
 #[must_use]
-pub fn answer_by() -> Instant {
+pub fn answer_by() -> Option<Instant> {
     let now = Instant::now();
     let by = ANSWER_BY.try_with(|by| *by).unwrap_or_default();
-    now + by.map_or(WAIT_MAX, |by| by.saturating_duration_since(now) / 8 * 7)
+    by.map(|by| now + by.saturating_duration_since(now) / 8 * 7)
 }
 
 /// The next that ended; `None`: there is none, or nobody waits any more.

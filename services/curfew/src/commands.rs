@@ -7,6 +7,7 @@
 pub(crate) mod acknowledged;
 pub(crate) mod exit;
 pub(crate) mod fault;
+pub(crate) mod guards;
 pub(crate) mod json;
 pub(crate) mod key;
 pub(crate) mod name;

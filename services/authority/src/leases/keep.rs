@@ -131,6 +131,8 @@ impl Authority {
             if !self.leases.is_unwritten(&who) {
                 break;
             }
+            // Those that come at once are noted before the first of them writes.
+            tokio::task::yield_now().await;
             let _one = self.leases.writing.lock().await;
             if self.leases.is_unwritten(&who) {
                 self.write_leases(&self.leases.unwritten(&who)).await?;

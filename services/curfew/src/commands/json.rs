@@ -31,7 +31,7 @@ macro_rules! told {
 
 told! {
     admin: GetServerInfoResponse, Key, ListKeysResponse, RevokeKeyResponse, RotateKeyResponse;
-    revocation: CreateRevocationResponse;
+    revocation: CreateRevocationResponse, ListSubscribersResponse;
     session: CreateSessionResponse, EndGrantResponse, EndOtherSessionsResponse, EndSessionResponse,
         ListDevicesResponse, ListGrantsResponse, ListSessionsResponse, Session;
     token: IssueTokensResponse, RefreshTokensResponse, RevokeTokenResponse, TokenExplanation;

@@ -57,13 +57,9 @@ pub(crate) async fn within_call(
         return acknowledgement;
     };
     call.rest();
-    by(
-        &call.shared,
-        acknowledgement,
-        durable,
-        curfew_authority::answer_by(),
-    )
-    .await
+    let most = Instant::now() + call.shared.settings.call_time_max / 2;
+    let until = curfew_authority::answer_by().unwrap_or(most);
+    by(&call.shared, acknowledgement, durable, until).await
 }
 
 fn with(acknowledgement: pb::Acknowledgement, enforced: &Enforced) -> pb::Acknowledgement {

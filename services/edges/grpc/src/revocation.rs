@@ -222,7 +222,10 @@ impl RevocationService for Revocations {
             call.done(check, place.tenant().zip(record).zip(level.zip(timeout)))?;
         let ms = timeout.unwrap_or(WAIT_MS).min(WAIT_MAX_MS);
         let wait = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
-        let until = Instant::now() + wait;
+        let mut until = Instant::now() + wait;
+        if let Some(by) = curfew_authority::answer_by() {
+            until = until.min(by);
+        }
         let journal = self.0.authority.journal();
         let copies = |revocation: &Revocation| published::copies_of(&self.0, revocation);
         let hear = tokio::time::timeout_at(until, journal.wait_for_copies(record, copies));

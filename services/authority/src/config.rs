@@ -7,6 +7,8 @@ pub struct Config {
     pub base_url: String,
     /// This node, in heartbeats and answers.
     pub node: String,
+    /// This process among all authorities, for its registration: no two are ever the same where nodes share a store.
+    pub replica: String,
     /// X, ms: how old a partition's newest heartbeat may be. 5 s with the embedded log.
     pub staleness_ms: i64,
     /// The age of a published key set after which a key in it may sign, ms: what guards cache.
@@ -26,6 +28,7 @@ impl Config {
         Self {
             base_url: base_url.trim_end_matches('/').to_owned(),
             node: node.to_owned(),
+            replica: node.to_owned(),
             staleness_ms: 5_000,
             key_set_age_ms: 10 * 60_000,
             key_life_ms: 30 * 24 * 3_600_000,

@@ -296,7 +296,7 @@ impl Authority {
                 }
                 self.metrics.apply((!is_history).then_some(age_ms));
             }
-            self.journal.note(entry, &applied);
+            self.journal.note(entry, &applied, now.wall);
         }
         self.recovery.applied();
         Ok(())

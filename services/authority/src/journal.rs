@@ -3,6 +3,7 @@
 //! **Invariant:** a memory of the retained log, bounded; no decision stands on it.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use curfew_core::follow::Applied;
@@ -30,6 +31,8 @@ pub struct JournalEntry {
     pub positions: Vec<Position>,
     /// The log's time of the first copy.
     pub appended_at: Millis,
+    /// When this node read the newest of these copies: the log had them no later than that.
+    pub read_at: Millis,
 }
 
 #[derive(Debug, Default)]
@@ -59,10 +62,11 @@ impl Memory {
 pub struct Journal {
     memory: Mutex<Memory>,
     grew: Notify,
+    heard: AtomicU64,
 }
 
 impl Journal {
-    pub(crate) fn note(&self, entry: &LogEntry, applied: &Applied) {
+    pub(crate) fn note(&self, entry: &LogEntry, applied: &Applied, now: Millis) {
         let Applied::Revocation(revocation) = applied else {
             if let (Applied::Other, Some(id)) = (applied, entry.record.event_id()) {
                 let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
@@ -76,6 +80,7 @@ impl Journal {
             revocation: revocation.clone(),
             positions: Vec::new(),
             appended_at: entry.appended_at,
+            read_at: now,
         });
         let is_known = known
             .positions
@@ -84,6 +89,7 @@ impl Journal {
         // The first copy of each partition says all: a later one lies behind it.
         if !is_known && known.positions.len() < POSITIONS_MAX {
             known.positions.push(entry.position);
+            known.read_at = now;
         }
         if is_new {
             memory.order.push_back(revocation.id);
@@ -94,6 +100,7 @@ impl Journal {
             memory.by_id.remove(&oldest);
         }
         drop(memory);
+        self.heard.fetch_add(1, Ordering::Relaxed);
         self.grew.notify_waiters();
     }
 
@@ -154,15 +161,35 @@ impl Journal {
             .collect()
     }
 
+    /// How many revocations were read, copies included.
+    pub(crate) fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    /// Waits until more revocations were read than so many.
+    pub(crate) async fn grown_beyond(&self, heard: u64) {
+        self.wait_until(|| (self.heard() != heard).then_some(())).await;
+    }
+
     /// Waits until the revocation was read from the log, without end: whoever waits has a deadline of its own.
     pub async fn wait_for(&self, id: RecordId) -> JournalEntry {
+        self.wait_until(|| self.get(id)).await
+    }
+
+    /// The same for so many copies of it: a wide one lies in every log partition.
+    pub async fn wait_for_copies(&self, id: RecordId, copies: impl Fn(&Revocation) -> usize) -> JournalEntry {
+        let is_whole = |entry: &JournalEntry| entry.positions.len() >= copies(&entry.revocation);
+        self.wait_until(|| self.get(id).filter(is_whole)).await
+    }
+
+    async fn wait_until<T>(&self, look: impl Fn() -> Option<T>) -> T {
         loop {
             let grew = self.grew.notified();
             tokio::pin!(grew);
             // Enabled before looking, so that a note between look and wait is not missed.
             grew.as_mut().enable();
-            if let Some(entry) = self.get(id) {
-                return entry;
+            if let Some(found) = look() {
+                return found;
             }
             grew.await;
         }

@@ -1,9 +1,10 @@
 //! The ring's life: made, rotated on a schedule, revoked in an emergency.
 //!
-//! One standby key is always published; a key signs once its key set is older than what guards
-//! cache, so a rotation fails no verification. Tagging keys overlap for as long as what they tagged
+//! One standby key is always published; a key signs once its record is ENFORCED, by time, and its key set older than
+//! what guards cache, so a rotation fails no verification. Tagging keys overlap for as long as what they tagged
 //! may come back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use curfew_core::decide::directory_change;
@@ -11,12 +12,13 @@ use curfew_core::decide::{Context, Motive, Verdict};
 use curfew_core::directory::{KeyRecord, KeyState, KeyUse, UNDECLARED_LIFE_MAX_MS};
 use curfew_core::ids::{KeyId, RecordId, TenantId};
 use curfew_core::place::Partition;
-use curfew_core::record::{Criterion, JOSE_KID_CLAIM, Revocation};
+use curfew_core::record::{Criterion, JOSE_KID_CLAIM, LogRecord, Revocation};
 use curfew_core::refusal::{Reason, Refusal, Stage};
-use curfew_core::stored::{Decision, Key, Record, Write};
-use curfew_core::time::{DIRECTORY_AGE_MAX_MS, KEEP_SLACK_MS, Millis};
+use curfew_core::stored::{Decision, Key, Listed, Record, Write};
+use curfew_core::time::{DIRECTORY_AGE_MAX_MS, EPSILON_MS, KEEP_SLACK_MS, Millis};
+use curfew_ports::store::PAGE_MAX;
 
-use crate::answer::{Answer, Published, key_unavailable};
+use crate::answer::{Answer, Published, key_unavailable, store_unavailable};
 use crate::create_session::map;
 use crate::directory::Loaded;
 use crate::node::Authority;
@@ -27,6 +29,8 @@ use crate::transact::{Ask, AskTenant};
 /// Tenants that are told of a revoked key by one commit: a mark each, beside the ring's own records, in
 /// the 64 keys that a commit may name.
 const TENANTS_MAX: usize = 40;
+/// Pages of the outbox that are looked through for a key: 10,000 records.
+const PAGES_MAX: usize = 10;
 /// Tries of one revocation beside others that change the directory.
 const TRIES_MAX: u32 = 16;
 
@@ -63,7 +67,7 @@ impl Authority {
             state,
             created_at: now,
             published_at: now,
-            // The commit that writes it is durable when it is acknowledged: store and log are one here.
+            // Where store and log are one, its commit is that; elsewhere it is used only once it has left the outbox.
             durable_at: Some(now),
             activated_at: (state == KeyState::Active).then_some(now),
             retired_at: None,
@@ -97,17 +101,30 @@ impl Authority {
 
     /// Activates the standby of a use, and publishes a new standby.
     pub async fn rotate(&self, key_use: KeyUse) -> Answer<Vec<KeyId>> {
+        let enforced_ms = self.enforced_by_time_ms(key_use).await?;
+        let on_the_way = self.keys_on_the_way().await?;
         self.poll_directory().await?;
         let loaded = self.fresh_directory().await?;
         let keys: Vec<&KeyRecord> = loaded.view.keys.values().map(|key| &**key).collect();
+        let is_on_the_way = |key: &KeyRecord| {
+            let name = Key::RingKey(key.kid.clone()).directory_name();
+            key.state == KeyState::Standby && name.is_some_and(|name| on_the_way.contains(&*name))
+        };
+        if keys
+            .iter()
+            .any(|key| key.key_use == key_use && is_on_the_way(key))
+        {
+            let refusal = Refusal::new(Stage::Request, Reason::KeyUnavailable);
+            return Err(refusal.about("the log has not the standby's record yet"));
+        }
         // Nobody but authorities knows a tagging key; each has it once its view is younger than the key.
         let age_ms = if key_use == KeyUse::Sign {
             self.config.key_set_age_ms
         } else {
             2 * DIRECTORY_AGE_MAX_MS
         };
-        let mut records =
-            directory_change::rotated(&keys, key_use, age_ms, self.wall()).ok_or_else(|| {
+        let mut records = directory_change::rotated(&keys, key_use, age_ms, enforced_ms, self.wall())
+            .ok_or_else(|| {
                 Refusal::new(Stage::Request, Reason::KeyUnavailable).about("no standby is old enough")
             })?;
         records.push(self.new_key(key_use, KeyState::Standby, &keys)?);
@@ -116,6 +133,45 @@ impl Authority {
         self.change_ring(&loaded, records, None, &motive).await?;
         self.poll_after_commit().await;
         Ok(kids)
+    }
+
+    /// How long after its record is DURABLE a key of this use may be used, ms: by then whoever follows has applied it,
+    /// or its own bound is over (DESIGN section 8).
+    async fn enforced_by_time_ms(&self, key_use: KeyUse) -> Answer<i64> {
+        if key_use != KeyUse::Sign {
+            // Authorities alone know it, each by a view of the directory that is never older than three seconds.
+            return Ok(0);
+        }
+        self.read_leases().await?;
+        let bound_ms = self.leases.largest_bound_ms(self.config.staleness_ms);
+        Ok(bound_ms.saturating_add(EPSILON_MS))
+    }
+
+    /// Names of directory records that were committed and that the log may not have yet.
+    async fn keys_on_the_way(&self) -> Answer<BTreeSet<Arc<str>>> {
+        let mut names = BTreeSet::new();
+        let mut cursor = None;
+        // A log that was away for long leaves more than that; none of it is used until it is there.
+        for _ in 0..PAGES_MAX {
+            let page = self
+                .parts
+                .store
+                .list(Partition::DIRECTORY, Listed::Outbox, cursor, PAGE_MAX)
+                .await
+                .map_err(store_unavailable)?;
+            for (_, value) in page.records {
+                if let Record::Outbox(entry) = value.record
+                    && let LogRecord::Directory(change) = &entry.outgoing.record
+                {
+                    names.insert(change.name.clone());
+                }
+            }
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => return Ok(names),
+            }
+        }
+        Err(Refusal::new(Stage::Request, Reason::LogUnavailable).about("too many records wait for the log"))
     }
 
     /// Revokes a signing key at once: every guard refuses what it signed, the standby signs. Each tenant's

@@ -16,17 +16,18 @@ use curfew_ports::entropy::EntropySource;
 use curfew_ports::keys::Vault;
 use curfew_ports::log::Log;
 use curfew_ports::store::Store;
+use curfew_ports::watermarks::Watermarks;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::follower::Applying;
 use crate::journal::Journal;
+use crate::leases::Leases;
 use crate::measured::{MeasuredLog, MeasuredStore};
 use crate::metrics::Metrics;
 use crate::recent::Recent;
 use crate::recovery::Recovery;
-use crate::subscribers::Subscribers;
 use crate::unmerged::Unmerged;
 
 /// Tokens that were found authentic and are remembered, bytes: some 4,000 callers, 24 MiB with what was parsed.
@@ -43,6 +44,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The log.
     pub log: Arc<dyn Log>,
+    /// Where nodes tell one another of their followers.
+    pub watermarks: Arc<dyn Watermarks>,
     /// The vault.
     pub vault: Arc<dyn Vault>,
     /// Time.
@@ -59,7 +62,7 @@ pub struct Authority {
     pub(crate) follower: Arc<Follower>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) journal: Arc<Journal>,
-    pub(crate) subscribers: Arc<Subscribers>,
+    pub(crate) leases: Arc<Leases>,
     pub(crate) recent: Arc<Recent>,
     pub(crate) unmerged: Arc<Unmerged>,
     pub(crate) recovery: Arc<Recovery>,
@@ -96,7 +99,7 @@ impl Authority {
             follower: Arc::new(Follower::new(log)),
             directory: Arc::default(),
             journal: Arc::default(),
-            subscribers: Arc::default(),
+            leases: Arc::default(),
             recent: Arc::default(),
             unmerged: Arc::default(),
             recovery: Arc::default(),
@@ -170,9 +173,9 @@ impl Authority {
         Entropy::new(self.parts.entropy.draw())
     }
 
-    /// Audiences that have a live guard now.
+    /// Audiences that have a live guard now, anywhere in the fleet.
     pub(crate) fn guarded_now(&self) -> Arc<BTreeSet<Arc<str>>> {
-        self.subscribers.live_audiences(self.wall(), self.config.lease_ms)
+        self.leases.live_audiences(self.wall())
     }
 
     /// Whether every partition of this authority's tail is younger than X.

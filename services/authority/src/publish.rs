@@ -37,6 +37,15 @@ pub(crate) fn wait_until() -> Instant {
     now + left.map_or(WAIT_MAX, |left| WAIT_MAX.min(left))
 }
 
+/// Until when a call may wait for more than its own work: an eighth of what its caller waits is left for the answer
+/// and its way back. `None`: nobody said how long that is.
+#[must_use]
+pub fn answer_by() -> Option<Instant> {
+    let now = Instant::now();
+    let by = ANSWER_BY.try_with(|by| *by).unwrap_or_default();
+    by.map(|by| now + by.saturating_duration_since(now) / 8 * 7)
+}
+
 /// The next that ended; `None`: there is none, or nobody waits any more.
 async fn next_of<T: 'static>(
     appends: &mut JoinSet<T>,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use curfew_core::decide::Verdict;
+use curfew_core::directory::Lease;
 use curfew_core::ids::{SessionId, SubjectKey, TenantId};
 use curfew_core::place::{Incarnation, Version};
 use curfew_core::record::OperationRef;
@@ -106,6 +107,14 @@ impl Seen {
     pub(crate) fn sequence(&self) -> Option<u64> {
         if let Record::Sequence(sequence) = self.record(&Key::Sequence)? {
             Some(*sequence)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn lease(&self, key: &Key) -> Option<Arc<Lease>> {
+        if let Record::Lease(lease) = self.record(key)? {
+            Some(lease.clone())
         } else {
             None
         }

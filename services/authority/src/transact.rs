@@ -269,7 +269,7 @@ impl Authority {
         }
     }
 
-    async fn pause(&self, tries: u32) {
+    pub(crate) async fn pause(&self, tries: u32) {
         let most = 1_u64.checked_shl(tries).unwrap_or(PAUSE_MAX_MS).min(PAUSE_MAX_MS);
         let [chance] = self.chance().draw::<1>();
         let ms = most * u64::from(chance) / 255;

@@ -3,12 +3,14 @@
 //! **Invariant:** these are records in the store; a file only seeds them.
 
 mod keys;
+mod lease;
 mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use crate::directory::keys::{KeyRecord, KeyState, KeyUse};
+pub use crate::directory::lease::{Lease, RouteBound, StaleRule};
 pub use crate::directory::view::DirectoryView;
 use crate::ids::{CallerId, ClientId, IssuerId, RecordId, ResourceId, Scope, TenantId, TenantName};
 use crate::record::Revocation;
@@ -337,29 +339,4 @@ pub struct WideMark {
     pub lives_until: Millis,
     /// When it was appended last.
     pub last_copy_at: Millis,
-}
-
-/// A follower that registered.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Lease {
-    /// What it is.
-    pub name: Arc<str>,
-    /// Which instance.
-    pub replica: Arc<str>,
-    /// Hub stream, Kafka, SSF.
-    pub source: Arc<str>,
-    /// The APIs that it protects.
-    pub audiences: Vec<Arc<str>>,
-    /// The newest format that it reads.
-    pub min_reader: u32,
-    /// The largest bound of its routes, ms; `None`: it has none.
-    pub bound_ms: Option<i64>,
-    /// How far it has applied each log partition.
-    pub positions: Vec<u64>,
-    /// The log that the positions are of.
-    pub log_id: [u8; 16],
-    /// When it was heard last.
-    pub seen: Millis,
-    /// Until when it counts, lapsed or not.
-    pub counts_until: Millis,
 }

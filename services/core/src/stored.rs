@@ -66,8 +66,10 @@ pub enum Key {
 /// Kinds of keys that a store can list.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub enum Listed {
-    /// Everything that the directory holds, but its version, log identity and `L`.
+    /// Everything that the directory holds, but its version, log identity, `L` and registrations.
     Directory,
+    /// Registrations: many, short-lived, and no part of what decisions stand on.
+    Leases,
     /// The outbox of the partition.
     Outbox,
 }
@@ -149,8 +151,8 @@ impl Key {
             | Self::Resource(..)
             | Self::Issuer(..)
             | Self::Caller(_)
-            | Self::RingKey(_)
-            | Self::Lease(..) => Some(Listed::Directory),
+            | Self::RingKey(_) => Some(Listed::Directory),
+            Self::Lease(..) => Some(Listed::Leases),
             Self::Outbox(_) => Some(Listed::Outbox),
             Self::Partition
             | Self::Sequence

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::exit::Exit;
-use crate::commands::{admin, fault, key, revoke, server, session, shell, token, watch};
+use crate::commands::{admin, fault, guards, key, revoke, server, session, shell, token, watch};
 use crate::config::{self, ConfigArgs, ConfigCommand};
 use crate::{apply, bootstrap, demo, doctor, restore, serve};
 
@@ -19,7 +19,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Set it up", &["bootstrap", "apply"]),
     (
         "Operate it",
-        &["session", "token", "revoke", "watch", "key", "server"],
+        &["session", "token", "revoke", "watch", "guards", "key", "server"],
     ),
     ("After a loss", &["admin", "restore"]),
     ("For your shell", &["completions", "man", "help"]),
@@ -68,6 +68,8 @@ enum Command {
     Revoke(Box<revoke::Revoke>),
     /// Follow revocations: those in force first, then each as it happens, until Ctrl-C.
     Watch(watch::Watch),
+    /// List guards and authorities, how far each is, and what it does while its view is stale.
+    Guards(guards::Guards),
     /// Look at the keys that sign and tag tokens, rotate and revoke them.
     Key(key::Key),
     /// Ask a node what it is.
@@ -128,6 +130,7 @@ impl Cli {
             | Command::Token(_)
             | Command::Revoke(_)
             | Command::Watch(_)
+            | Command::Guards(_)
             | Command::Key(_)
             | Command::Admin(_)
             | Command::Restore(_)
@@ -157,6 +160,7 @@ impl Cli {
             Command::Token(args) => args.common.json,
             Command::Revoke(args) => args.common.json,
             Command::Watch(args) => args.common.json,
+            Command::Guards(args) => args.common.json,
             Command::Key(args) => args.common.json,
             Command::Server(args) => args.common.json,
             Command::Admin(args) => args.common.json,
@@ -229,6 +233,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Token(args) => token::run(*args).await.map(ExitCode::from),
         Command::Revoke(args) => revoke::run(*args).await.map(done),
         Command::Watch(args) => watch::run(args).await.map(done),
+        Command::Guards(args) => guards::run(args).await.map(done),
         Command::Key(args) => key::run(args).await.map(done),
         Command::Server(args) => server::run(args).await.map(done),
         Command::Admin(args) => admin::run(*args).await.map(done),

@@ -8,6 +8,7 @@ pub(crate) mod acknowledged;
 pub(crate) mod admin;
 pub(crate) mod exit;
 pub(crate) mod fault;
+pub(crate) mod guards;
 pub(crate) mod json;
 pub(crate) mod key;
 pub(crate) mod name;

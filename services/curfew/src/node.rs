@@ -12,6 +12,7 @@ use curfew_clock::SystemClock;
 use curfew_core::time::Clock as _;
 use curfew_grpc::Serves;
 use curfew_keys::{SealingVault, SystemEntropy};
+use curfew_ports::entropy::EntropySource as _;
 use curfew_telemetry::Sources;
 use curfew_transport::{Listener, Protocol, Tls};
 use tokio::sync::watch;
@@ -35,6 +36,9 @@ const ROTATE_EVERY: Duration = Duration::from_secs(60);
 const RELOAD_EVERY: Duration = Duration::from_secs(10);
 /// What a drain may take beyond the connections' own time: the engine's last commit, and closing it.
 const DRAIN_SLACK: Duration = Duration::from_secs(10);
+
+/// What leaving the list of followers may take: a read and a commit.
+const LEAVE_MAX: Duration = Duration::from_secs(2);
 
 /// A running node.
 #[derive(Debug)]
@@ -127,11 +131,16 @@ impl Node {
         let mut settings = curfew_authority::Config::embedded(&base_url, &format!("{grpc_address}"));
         settings.signing_algorithm = config.signing_algorithm.clone();
         settings.staleness_ms = state.staleness_ms;
-
         let is_ours_alone = state.is_ours_alone;
+        if !is_ours_alone {
+            // Nodes may listen at the same address, each on its own machine; and one that is started anew is another.
+            settings.replica = format!("{grpc_address} {}", random_word(&entropy));
+        }
+
         let parts = Parts {
             store: state.store,
             log: state.log,
+            watermarks: state.watermarks,
             vault,
             clock,
             entropy,
@@ -162,6 +171,13 @@ impl Node {
             .await
             .map_err(|refusal| refusal.to_string())?;
         authority.beat_once().await;
+        if config.roles.authority {
+            // Before anybody is answered: whoever asks for ENFORCED is to wait for this one as well.
+            authority
+                .register_self()
+                .await
+                .map_err(|refusal| refusal.to_string())?;
+        }
         tracing::info!(
             partitions = made.partitions,
             ring = made.ring,
@@ -256,7 +272,16 @@ impl Node {
         if drained.await.is_err() {
             tracing::warn!("drain took too long; what is left is dropped");
         }
+        // It answers nobody any more. Where that cannot be said now, the registration lapses.
+        drop(tokio::time::timeout(LEAVE_MAX, self.authority.unregister_self()).await);
     }
+}
+
+/// Eight hexadecimal digits that no other process has drawn.
+fn random_word(entropy: &SystemEntropy) -> String {
+    let drawn = entropy.draw();
+    let first = drawn.first_chunk::<4>().copied().unwrap_or_default();
+    format!("{:08x}", u32::from_be_bytes(first))
 }
 
 fn url(is_secure: bool, address: SocketAddr) -> String {
@@ -314,6 +339,10 @@ fn all_day(tasks: &mut JoinSet<()>, authority: &Authority, stopped: &watch::Rece
     spawn(tasks, stopped, async move { keep.keep_directory().await });
     let adopt = authority.clone();
     spawn(tasks, stopped, async move { adopt.follow_adoptions().await });
+    let leases = authority.clone();
+    spawn(tasks, stopped, async move { leases.keep_leases().await });
+    let hear = authority.clone();
+    spawn(tasks, stopped, async move { hear.hear_watermarks().await });
 }
 
 fn rotate_all_day(tasks: &mut JoinSet<()>, authority: &Authority, stopped: &watch::Receiver<bool>) {

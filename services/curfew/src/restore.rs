@@ -16,6 +16,7 @@ use curfew_authority::{Authority, Parts};
 use curfew_clock::SystemClock;
 use curfew_embedded::{Embedded, Options};
 use curfew_keys::{SealingVault, SystemEntropy};
+use curfew_ports::watermarks::Alone;
 
 use crate::cli::Failure;
 use crate::commands::fault::Fault;
@@ -147,6 +148,7 @@ async fn fill(from: &Path, staged: &Path, config: &Config) -> Result<curfew_auth
     let parts = Parts {
         store: Arc::new(engine.clone()),
         log: Arc::new(engine),
+        watermarks: Arc::new(Alone),
         vault: Arc::new(SealingVault::new(&*root_key.key()?)?),
         clock,
         entropy,

@@ -11,10 +11,11 @@ use curfew_core::place::{LogIdentity, Partition};
 use curfew_core::stored::{Key, Record};
 use curfew_embedded::{Embedded, Health, Options};
 use curfew_guard::{BOUND_EMBEDDED_MS, BOUND_KAFKA_MS};
-use curfew_kafka::{Kafka, Topics};
+use curfew_kafka::{Kafka, KafkaWatermarks, Topics};
 use curfew_keys::SystemEntropy;
 use curfew_ports::log::Log;
 use curfew_ports::store::Store;
+use curfew_ports::watermarks::{Alone, Watermarks};
 use curfew_redis::Redis;
 use curfew_telemetry::{Gauge, GaugeUnit};
 use tokio::time::Instant;
@@ -31,6 +32,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub(crate) struct State {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) log: Arc<dyn Log>,
+    /// Where nodes tell one another of their followers.
+    pub(crate) watermarks: Arc<dyn Watermarks>,
     pub(crate) identity: LogIdentity,
     /// X, ms: a broker that crashed is noticed after nine seconds, an engine of one's own does not crash alone
     /// (DESIGN section 6).
@@ -61,6 +64,7 @@ impl State {
         Ok(Self {
             store: Arc::new(engine.clone()),
             log: Arc::new(engine.clone()),
+            watermarks: Arc::new(Alone),
             identity: engine.log_identity(),
             staleness_ms: BOUND_EMBEDDED_MS,
             is_ours_alone: true,
@@ -78,6 +82,7 @@ impl State {
             options.topics = Topics::Verify;
         }
         let topic = options.topic_name();
+        let watermarks = watermarks(&options).await;
         let kafka = Kafka::open(options).await?;
         agree(&redis, &kafka, &topic).await?;
         Ok(Self {
@@ -90,10 +95,25 @@ impl State {
             ),
             store: Arc::new(redis),
             log: Arc::new(kafka),
+            watermarks,
             staleness_ms: BOUND_KAFKA_MS,
             is_ours_alone: false,
             gauges: Vec::new(),
         })
+    }
+}
+
+/// Where nodes tell one another of their followers. A node goes on without: each reads registrations from the store.
+async fn watermarks(log: &curfew_kafka::Options) -> Arc<dyn Watermarks> {
+    match KafkaWatermarks::open(log).await {
+        Ok(watermarks) => Arc::new(watermarks),
+        Err(error) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "this node hears of no other node's followers, nor they of its: ENFORCED takes longer"
+            );
+            Arc::new(Alone)
+        }
     }
 }
 

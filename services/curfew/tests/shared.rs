@@ -14,6 +14,8 @@ mod process;
 #[path = "shared/servers.rs"]
 mod servers;
 
+#[path = "shared/enforced.rs"]
+mod enforced;
 #[path = "shared/kafka_away.rs"]
 mod kafka_away;
 #[path = "shared/load.rs"]

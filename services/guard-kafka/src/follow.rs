@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use curfew_core::follow::Reload;
 use curfew_core::place::LogIdentity;
-use curfew_guard::{Guard, wait_after};
+use curfew_guard::{Guard, NotRegistered, Reporter, wait_after};
 use curfew_kafka::{Kafka, OpenError, Options};
 use curfew_ports::log::{Log, LogError};
 
@@ -42,6 +42,8 @@ impl OpenLog for Options {
 pub(crate) enum Broken {
     #[error("the log does not open")]
     NotOpen(#[from] OpenError),
+    #[error("the guard is not registered, and is not ready before")]
+    NotRegistered(#[from] NotRegistered),
     #[error("the log cannot be read")]
     Unreadable(#[from] LogError),
     #[error("nothing came for {0:?}, not even a heartbeat")]
@@ -56,7 +58,7 @@ impl Broken {
         match self {
             Self::Reload(_) => true,
             Self::Unreadable(error) => !error.is_retryable(),
-            Self::NotOpen(_) | Self::Silent(_) => false,
+            Self::NotOpen(_) | Self::NotRegistered(_) | Self::Silent(_) => false,
         }
     }
 
@@ -71,11 +73,19 @@ impl Broken {
 }
 
 /// Feeds the guard for ever. `expected`: the only log that is followed; `None`: the first that proves to be one.
-pub(crate) async fn follow(log: &dyn OpenLog, guard: &Guard, expected: Option<LogIdentity>) {
+///
+/// `reporter`: registers the guard before anything is read.
+pub(crate) async fn follow(
+    log: &dyn OpenLog,
+    guard: &Guard,
+    expected: Option<LogIdentity>,
+    reporter: Option<&Reporter>,
+) {
     let mut following = Following {
         log,
         guard,
         expected,
+        reporter,
         reading: None,
         did_follow: false,
     };
@@ -97,6 +107,7 @@ struct Following<'a> {
     log: &'a dyn OpenLog,
     guard: &'a Guard,
     expected: Option<LogIdentity>,
+    reporter: Option<&'a Reporter>,
     /// What is gone on with; `None`: the log is read from its oldest record.
     reading: Option<Reading>,
     did_follow: bool,
@@ -113,6 +124,10 @@ impl Following<'_> {
                     reading.end();
                 }
                 let log = self.log.open(self.expected).await?;
+                if let Some(reporter) = self.reporter {
+                    // Before it is read: a heartbeat stamped later proves that whoever revokes knew of this guard.
+                    reporter.register(self.guard, log.identity().await?).await?;
+                }
                 Reading::begin(log, self.guard).await?
             }
         };

@@ -23,9 +23,10 @@
 //!
 //! - **Issuers** come from [`curfew_guard::Config`] alone. The directory's records on the topic are sealed, so it hears
 //!   neither of a foreign issuer that was registered nor of a spelling that was added.
-//! - **Registration and reports.** The topic is read and never written: the guard stands in no list of followers,
-//!   a revocation that waits for ENFORCED does not wait for it, and its refusals and activity are told by its own
-//!   metrics alone.
+//! - **Registration and reports**, unless it is given a [`Reporter`]: the topic is read and never written, so without
+//!   one the guard stands in no list of followers, a revocation that waits for ENFORCED does not wait for it, and its
+//!   refusals and activity are told by its own metrics alone. With one it is registered before it reads, and not ready
+//!   before that.
 //! - **Introspection.** `Stale::Introspect` asks an authority, so it needs one: give the guard
 //!   [`curfew_guard::GrpcIntrospect`], or another rule.
 //! - **A snapshot.** Records by `jti` alone and of foreign issuers are known for as long as the topic keeps them, and
@@ -57,6 +58,7 @@ mod reading;
 
 use async_trait::async_trait;
 use curfew_guard::{Guard, Source};
+pub use curfew_guard::{HubSource, Reporter};
 
 pub use curfew_core::place::LogIdentity;
 pub use curfew_kafka::{OpenError, Options, Sasl, ScramHash, Secret, Security, Tls, TlsIdentity, Topics};
@@ -65,6 +67,7 @@ pub use curfew_kafka::{OpenError, Options, Sasl, ScramHash, Secret, Security, Tl
 #[derive(Clone, Debug)]
 pub struct KafkaSource {
     options: Options,
+    reporter: Option<Reporter>,
 }
 
 /// What a guard begins with: the default topic at these brokers, taken as it is, over plain text.
@@ -84,7 +87,17 @@ impl KafkaSource {
     /// An option cannot work, is not in this build, or would make the topic; the message names it.
     pub fn new(options: Options) -> Result<Self, OpenError> {
         options.check_to_read()?;
-        Ok(Self { options })
+        Ok(Self {
+            options,
+            reporter: None,
+        })
+    }
+
+    /// With reports to the service, which registers the guard: ENFORCED waits for it.
+    #[must_use]
+    pub fn reporting(mut self, reporter: Reporter) -> Self {
+        self.reporter = Some(reporter);
+        self
     }
 
     /// As what [`Guard::start`] takes.
@@ -97,7 +110,12 @@ impl KafkaSource {
 #[async_trait]
 impl Source for KafkaSource {
     async fn run(self: Box<Self>, guard: Guard) {
-        follow::follow(&self.options, &guard, self.options.expected).await;
+        let reporter = self.reporter.as_ref();
+        let follow = follow::follow(&self.options, &guard, self.options.expected, reporter);
+        match reporter {
+            Some(reporter) => drop(tokio::join!(follow, reporter.run(&guard))),
+            None => follow.await,
+        }
     }
 }
 

@@ -215,6 +215,7 @@ impl Feed {
         let applied = applied.inspect_err(|_| self.view.distrust())?;
         if let Applied::Revocation(revocation) = &applied {
             self.guard.metrics().record();
+            self.guard.0.applied.notify_one();
             crate::trace::applied(position, revocation, now.wall.ms_since(revocation.decided_at));
             self.guard.wake(self.view.follower.log(), position.partition);
         }

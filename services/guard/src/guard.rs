@@ -15,7 +15,7 @@ use curfew_core::place::{LogIdentity, LogPartition, Partition};
 use curfew_core::time::{Clock, Millis, Now};
 use curfew_jose::SignatureCache;
 use quick_cache::sync::Cache;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::config::{Config, ConfigError, Issuer, validate};
 use crate::feed::View;
@@ -64,6 +64,8 @@ pub(crate) struct Inner {
     pub(crate) asker: Option<Asker>,
     pub(crate) metrics: Metrics,
     pub(crate) reports: Reports,
+    /// A revocation was applied: whoever reports says so soon.
+    pub(crate) applied: Notify,
     pub(crate) sampled: Cache<RecordId, ()>,
     pub(crate) on_revoke_to_reject: Option<OnRevokeToReject>,
 }
@@ -313,6 +315,7 @@ impl GuardBuilder {
             asker: self.introspect.map(Asker::new),
             metrics: Metrics::default(),
             reports: Reports::default(),
+            applied: Notify::new(),
             sampled: Cache::new(SAMPLED_MAX),
             on_revoke_to_reject: self.on_revoke_to_reject,
         })))

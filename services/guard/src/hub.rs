@@ -10,6 +10,7 @@ mod caller_token;
 mod frames;
 mod introspect;
 mod progress;
+mod reporter;
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use frames::{Ended, Session};
 
 pub use caller_token::CallerToken;
 pub use introspect::GrpcIntrospect;
+pub use reporter::{NotRegistered, Reporter};
 
 /// A stream over which nothing comes for this many X has a dead peer: heartbeats come each X/5.
 const SILENT_BOUNDS: i64 = 2;
@@ -71,6 +73,7 @@ pub struct HubSource {
     name: String,
     replica: String,
     routes: Vec<Requirements>,
+    source: pb::FollowerSource,
 }
 
 /// The address of a hub is none.
@@ -118,6 +121,7 @@ impl HubSource {
             name: name.into(),
             replica: replica.into(),
             routes: Vec::new(),
+            source: pb::FollowerSource::Hub,
         }
     }
 
@@ -166,7 +170,7 @@ impl HubSource {
                 .map(|route| bound_of(guard, route))
                 .collect(),
             min_reader: READER,
-            source: pb::FollowerSource::Hub.into(),
+            source: self.source.into(),
             audiences: guard.0.audiences.clone(),
         }
     }

@@ -58,7 +58,10 @@ pub use config::{
 pub use curfew_core::session::KeyBinding;
 pub use feed::{Feed, Source};
 pub use guard::{Guard, GuardBuilder, OnRevokeToReject, RevokeToReject};
-pub use hub::{BadAddress, BearerToken, CallerToken, FixedToken, GrpcIntrospect, HubSource, connect};
+pub use hub::{
+    BadAddress, BearerToken, CallerToken, FixedToken, GrpcIntrospect, HubSource, NotRegistered, Reporter,
+    connect,
+};
 pub use keys::{FetchFailed, FetchKeys, JwksSource};
 pub use layer::{Access, GrpcGuardLayer, GrpcGuardService, GuardLayer, GuardService, WouldRefuse};
 pub use metrics::{Metrics, REVOKE_TO_REJECT_BOUNDS_MS};

@@ -25,7 +25,7 @@ pub use clock::StillClock;
 #[doc(hidden)]
 pub use contract::check_listed;
 pub use contract::{ClockCheck, Lacks, Law, LogUnderTest, StoreUnderTest, judge};
-pub use fake::{FakeLog, FakeStore, Held, LogCounts, StoreCounts};
+pub use fake::{FakeLog, FakeStore, FakeWatermarks, Held, LogCounts, StoreCounts};
 pub use samples::{sample_log_records, sample_records};
 
 #[cfg(test)]

@@ -15,9 +15,11 @@ mod revocation;
 mod snapshot;
 #[cfg(test)]
 mod strategies;
+mod watermarks;
 
 pub use error::{DecodeError, Why};
 pub use key::decode_key;
 pub use log::{decode_log, encode_log};
 pub use record::{decode_record, encode_record};
 pub use snapshot::{SnapshotSum, decode_entry, encode_entry};
+pub use watermarks::{decode_watermarks, encode_watermarks};

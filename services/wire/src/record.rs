@@ -4,6 +4,7 @@
 
 mod directory;
 mod directory_parts;
+mod lease;
 mod partition;
 mod session;
 mod subject;
@@ -45,7 +46,7 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
         Record::Issuer(record) => Body::ForeignIssuer(directory::encode_issuer(record)),
         Record::Caller(record) => Body::Caller(directory_parts::encode_caller(record)),
         Record::RingKey(record) => Body::Key(directory_parts::encode_key(record)),
-        Record::Lease(record) => Body::Lease(directory_parts::encode_lease(record)),
+        Record::Lease(record) => Body::Lease(lease::encode_lease(record)),
     };
     row::Record {
         schema: SCHEMA,
@@ -108,7 +109,7 @@ pub fn decode_record(bytes: &[u8]) -> Decoded<Record> {
         Body::ForeignIssuer(body) => shared(body, "foreign_issuer", directory::decode_issuer, Record::Issuer),
         Body::Caller(body) => shared(body, "caller", directory_parts::decode_caller, Record::Caller),
         Body::Key(body) => shared(body, "key", directory_parts::decode_key, Record::RingKey),
-        Body::Lease(body) => shared(body, "lease", directory_parts::decode_lease, Record::Lease),
+        Body::Lease(body) => shared(body, "lease", lease::decode_lease, Record::Lease),
     }
 }
 

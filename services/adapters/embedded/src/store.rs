@@ -120,10 +120,11 @@ fn page(
     cursor: Option<&[u8]>,
     limit: usize,
 ) -> Result<Vec<(Key, Version, Vec<u8>)>, Fault> {
-    // The kinds of a list begin with one letter of their own, so no other record is walked over but
-    // the directory's three single ones.
+    // The kinds of a list begin with letters of their own, so no other record is walked over but the directory's
+    // three single ones and, for the directory, the registrations.
     let (from, to): (&[u8], &[u8]) = match listed {
         Listed::Directory => (b"d", b"e"),
+        Listed::Leases => (b"de", b"df"),
         Listed::Outbox => (b"x", b"y"),
     };
     let first = place_of_bytes(partition, cursor.map_or(from, |cursor| cursor.max(from)));

@@ -22,6 +22,7 @@ mod secret;
 mod security;
 mod tail;
 mod topic;
+mod watermarks;
 
 use std::sync::Arc;
 
@@ -32,11 +33,12 @@ use tokio::time::Instant;
 pub use error::OpenError;
 pub use options::{
     DELIVERY_TIMEOUT_DEFAULT, Options, PARTITIONS_DEFAULT, REQUEST_TIMEOUT_DEFAULT, RETENTION_MS_DEFAULT,
-    RETENTION_MS_MIN, TOPIC_DEFAULT, Topics,
+    RETENTION_MS_MIN, TOPIC_DEFAULT, Topics, WATERMARKS_RETENTION_MS, WATERMARKS_TOPIC,
 };
 pub use secret::Secret;
 pub use security::{Sasl, ScramHash, Security, Tls, TlsIdentity};
-pub use topic::{Finding, Report, Severity, examine};
+pub use topic::{Finding, Report, Severity, examine, examine_watermarks};
+pub use watermarks::KafkaWatermarks;
 
 use client::Questions;
 use identity::Beat;

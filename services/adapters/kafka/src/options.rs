@@ -12,6 +12,10 @@ use crate::security::Security;
 
 /// The topic's name, where nobody names another.
 pub const TOPIC_DEFAULT: &str = "curfew.revocations.v1";
+/// The topic on which nodes tell one another of their followers, behind the same prefix.
+pub const WATERMARKS_TOPIC: &str = "curfew.watermarks.v1";
+/// How long that is kept, ms: whoever hears it hears what is new, and an hour lets people look.
+pub const WATERMARKS_RETENTION_MS: i64 = 3_600_000;
 /// M of a topic that is made here: eight leaders share the work of three brokers, and eight heartbeats
 /// every X/5 are 2.7 a second.
 pub const PARTITIONS_DEFAULT: u16 = 8;

@@ -45,6 +45,7 @@ impl Keys {
     pub(crate) fn index_of(&self, partition: Partition, listed: Listed) -> Vec<u8> {
         let name: &[u8] = match listed {
             Listed::Directory => b"id",
+            Listed::Leases => b"ie",
             Listed::Outbox => b"ix",
         };
         self.place_of_bytes(partition, name)

@@ -69,10 +69,12 @@ fn guard(replica: &str, audience: &str) -> Subscriber {
     Subscriber {
         name: "orders-api".into(),
         replica: replica.into(),
+        caller: "guards".into(),
         version: "1".into(),
         source: "hub".into(),
         audiences: vec![audience.into()],
         min_reader: 1,
+        routes: Vec::new(),
         bound_ms: Some(5_000),
     }
 }
@@ -112,11 +114,15 @@ async fn a_long_life_needs_a_guard_that_is_live_now() {
     assert!(!life().await, "nobody reported");
     world
         .authority
-        .report_progress(guard("a", "https://files.example"), vec![0; 4], 0);
+        .report_progress(guard("a", "https://files.example"), vec![0; 4])
+        .await
+        .unwrap();
     assert!(!life().await, "another API's guard");
     world
         .authority
-        .report_progress(guard("b", audience), vec![0; 4], 0);
+        .report_progress(guard("b", audience), vec![0; 4])
+        .await
+        .unwrap();
     assert!(life().await);
     world.clock.advance(29_000);
     assert!(life().await);
@@ -124,19 +130,23 @@ async fn a_long_life_needs_a_guard_that_is_live_now() {
     assert!(!life().await, "silent for as long as its lease");
     world
         .authority
-        .report_progress(guard("b", audience), vec![0; 4], 0);
+        .report_progress(guard("b", audience), vec![0; 4])
+        .await
+        .unwrap();
     world.clock.advance(1_000);
     assert!(life().await);
     // It says good-bye, and nothing that was found before it holds.
-    world.authority.leave(&"orders-api".into(), &"b".into());
+    world.authority.leave(&"orders-api".into(), &"b".into()).await;
     assert!(!life().await);
     // Heard in the future: the clock was set back since, so it is waited for.
     world
         .authority
-        .report_progress(guard("c", audience), vec![0; 4], 0);
+        .report_progress(guard("c", audience), vec![0; 4])
+        .await
+        .unwrap();
     world.clock.step_wall(-400);
     world.authority.poll_directory().await.unwrap();
-    assert!(!world.authority.list_subscribers().is_empty());
+    assert!(!world.authority.list_subscribers().await.unwrap().is_empty());
     assert!(!life().await);
 }
 
@@ -145,7 +155,9 @@ async fn a_tail_that_is_stale_mints_no_long_life() {
     let world = World::new().await;
     world
         .authority
-        .report_progress(guard("a", "https://orders.example"), vec![0; 4], 0);
+        .report_progress(guard("a", "https://orders.example"), vec![0; 4])
+        .await
+        .unwrap();
     let tokens = world.sign_in("alice", "web").await;
     world.clock.advance(60_000);
     let refreshed = world.refresh("web", &tokens.refresh_token).await.unwrap();

@@ -12,6 +12,8 @@ mod cutoffs;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod enforcing;
+#[cfg(test)]
 mod explaining;
 #[cfg(test)]
 mod feeding;

@@ -15,7 +15,7 @@ use curfew_core::stored::{Key, PartitionRecord, Record, Write};
 use curfew_core::time::{Clock as _, Millis};
 use curfew_keys::{RootKey, SealingVault};
 use curfew_ports::store::{Commit, CommitOutcome, Store as _};
-use curfew_ports::testing::{FakeLog, FakeStore};
+use curfew_ports::testing::{FakeLog, FakeStore, FakeWatermarks};
 use curfew_testkit::{ManualClock, SeededEntropy};
 
 use crate::asks::{client, resource, tenant_named};
@@ -61,6 +61,7 @@ impl World {
         Parts {
             store: Arc::new(store.clone()),
             log: Arc::new(log.clone()),
+            watermarks: Arc::new(FakeWatermarks::default()),
             vault: Arc::new(SealingVault::new(&RootKey::generate().unwrap()).unwrap()),
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::new(seed)),

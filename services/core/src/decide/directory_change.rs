@@ -80,13 +80,24 @@ pub fn create(
 
 /// The states of a ring after a rotation: the standby becomes active, the active only verifies.
 ///
-/// `None`: no standby of this use is old enough to sign; a key signs by the age of its JWKS.
+/// `None`: no standby of this use may be used yet. A key signs once its JWKS is older than `age_ms` and its record has
+/// been DURABLE for longer than `enforced_ms`, the largest bound of whoever must have heard of it: both end by time.
 #[must_use]
-pub fn rotated(keys: &[&KeyRecord], key_use: KeyUse, age_ms: i64, now: Millis) -> Option<Vec<KeyRecord>> {
+pub fn rotated(
+    keys: &[&KeyRecord],
+    key_use: KeyUse,
+    age_ms: i64,
+    enforced_ms: i64,
+    now: Millis,
+) -> Option<Vec<KeyRecord>> {
+    let is_enforced = |key: &KeyRecord| {
+        let since = key.durable_at.map(|durable| now.ms_since(durable));
+        since.is_some_and(|since| since >= enforced_ms)
+    };
     let standby = keys
         .iter()
         .filter(|key| key.key_use == key_use && key.state == KeyState::Standby)
-        .filter(|key| now.ms_since(key.published_at) >= age_ms && key.durable_at.is_some())
+        .filter(|key| now.ms_since(key.published_at) >= age_ms && is_enforced(key))
         .min_by_key(|key| key.published_at)?;
     Some(promoted(keys, key_use, standby, KeyState::VerifyOnly, now))
 }

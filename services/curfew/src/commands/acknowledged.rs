@@ -12,6 +12,8 @@ pub(crate) enum Level {
     Stored,
     /// The log has it: survives the loss of the store and of any process.
     Durable,
+    /// Every registered guard and authority has applied it, or its own bound is over.
+    Enforced,
 }
 
 impl Level {
@@ -19,6 +21,7 @@ impl Level {
         match self {
             Self::Stored => pb::AckLevel::Stored,
             Self::Durable => pb::AckLevel::Durable,
+            Self::Enforced => pb::AckLevel::Enforced,
         }
     }
 }
@@ -63,7 +66,24 @@ pub(crate) fn lines(acknowledgement: Option<&pb::Acknowledgement>) -> Vec<(&'sta
         ("cut-off", time::near(told.cut_off_time, now)),
         ("not before", time::near(told.not_before_time, now)),
         ("keep until", time::near(told.keep_until_time, now)),
+        ("confirmed", followers(&told.confirmed)),
+        ("waited out", followers(&told.waited_out)),
+        ("without a bound", followers(&told.unbounded)),
+        ("still pending", followers(&told.pending)),
     ]
+}
+
+/// How many, and the first few.
+fn followers(all: &[pb::FollowerStatus]) -> String {
+    /// A fleet may have thousands; a line holds this many.
+    const SHOWN: usize = 3;
+    if all.is_empty() {
+        return String::new();
+    }
+    let shown = all.iter().take(SHOWN);
+    let names: Vec<_> = shown.map(|one| format!("{} {}", one.name, one.replica)).collect();
+    let dots = if all.len() > SHOWN { ", …" } else { "" };
+    format!("{}: {}{dots}", all.len(), names.join(", "))
 }
 
 /// `partition:offset`, of the first few.

@@ -32,7 +32,7 @@ macro_rules! told {
 told! {
     admin: AdoptLogResponse, GetRecoveryStateResponse, GetServerInfoResponse, Key, ListKeysResponse, OpenPartitionsResponse, RevokeKeyResponse,
         RotateKeyResponse, SkipRecordResponse;
-    revocation: CreateRevocationResponse;
+    revocation: CreateRevocationResponse, ListSubscribersResponse;
     session: CreateSessionResponse, EndGrantResponse, EndOtherSessionsResponse, EndSessionResponse,
         ListDevicesResponse, ListGrantsResponse, ListSessionsResponse, Session;
     token: IssueTokensResponse, RefreshTokensResponse, RevokeTokenResponse, TokenExplanation;

@@ -6,12 +6,13 @@ use curfew_proto::revocation::v1 as pb;
 use curfew_proto::revocation::v1::create_revocation_request::Scope;
 use curfew_proto::revocation::v1::revocation_service_client::RevocationServiceClient;
 
-use super::acknowledged::Motive;
+use super::acknowledged::{Level, Motive};
 use super::fault::Fault;
 use super::name::Tenant;
 use super::progress::waiting;
 use super::{Common, acknowledged, json, print, word};
 use crate::cli::Failure;
+use crate::client::Calls;
 use crate::client::request_id;
 
 /// Ends live tokens by any scope, and shows how far that is.
@@ -124,8 +125,35 @@ pub(crate) async fn run(args: Revoke) -> Result<(), Failure> {
         "waiting for the revocation",
         revocations.create_revocation(request),
     );
-    let answer = answer.await?.into_inner();
+    let mut answer = answer.await?.into_inner();
+    if args.motive.level == Level::Enforced && !args.dry_run {
+        enforced(&mut revocations, &mut answer).await?;
+    }
     args.common.show(|| json::of(&answer), || table(&answer))
+}
+
+/// Waits on where the call itself could not: a guard's bound may be longer than any call.
+async fn enforced(
+    revocations: &mut RevocationServiceClient<Calls>,
+    answer: &mut pb::CreateRevocationResponse,
+) -> Result<(), Failure> {
+    let Some(told) = answer
+        .acknowledgement
+        .as_ref()
+        .filter(|told| told.level() != pb::AckLevel::Enforced)
+    else {
+        return Ok(());
+    };
+    let wait = pb::WaitRevocationRequest {
+        name: told.revocation.clone(),
+        level: pb::AckLevel::Enforced.into(),
+        timeout: None,
+    };
+    let waited = waiting("waiting for guards", revocations.wait_revocation(wait)).await?;
+    if let Some(told) = waited.into_inner().acknowledgement {
+        answer.acknowledgement = Some(told);
+    }
+    Ok(())
 }
 
 fn request(args: &Revoke) -> Result<pb::CreateRevocationRequest, Fault> {

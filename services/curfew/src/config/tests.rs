@@ -308,3 +308,13 @@ fn the_page_for_operators_has_the_permissions_that_the_store_needs() {
     assert!(page.contains(&rule), "{rule}");
     assert!(page.contains(curfew_redis::SENTINEL_ACL));
 }
+
+#[test]
+fn the_page_for_operators_names_both_topics_and_who_may_do_what_on_each() {
+    let page = include_str!("../../../../deploy/README.md");
+    for topic in [curfew_kafka::TOPIC_DEFAULT, curfew_kafka::WATERMARKS_TOPIC] {
+        assert!(page.contains(&format!("`{topic}`")), "{topic}");
+    }
+    let hours = curfew_kafka::WATERMARKS_RETENTION_MS / 3_600_000;
+    assert!(page.contains(&format!("kept for {hours} hour")), "{hours}");
+}

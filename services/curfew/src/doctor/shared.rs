@@ -14,6 +14,7 @@ pub(super) async fn look(shared: &Shared, findings: &mut Findings) {
     redis(&shared.redis, findings).await;
     let report = curfew_kafka::examine(&shared.kafka).await;
     kafka(&shared.kafka, report, findings);
+    watermarks(&shared.kafka, findings).await;
 }
 
 async fn redis(options: &curfew_redis::Options, findings: &mut Findings) {
@@ -43,6 +44,35 @@ async fn redis(options: &curfew_redis::Options, findings: &mut Findings) {
             Judgement::Absent => findings.fault(check, what, "start it, or name another one"),
             Judgement::Wrong { mend } => findings.fault(check, what, mend),
         }
+    }
+}
+
+/// The topic on which nodes tell one another of their followers.
+async fn watermarks(options: &curfew_kafka::Options, findings: &mut Findings) {
+    let report = curfew_kafka::examine_watermarks(options).await;
+    let topic = format!("{}{}", options.prefix, curfew_kafka::WATERMARKS_TOPIC);
+    if report.is_made_at_start {
+        findings.well(
+            "kafka",
+            format!("topic {topic} is not there yet; the first start makes it"),
+        );
+    } else if report.partitions.is_some() {
+        findings.well(
+            "kafka",
+            format!("topic {topic} is there: nodes tell one another of their followers"),
+        );
+    }
+    for finding in report.findings {
+        let what = format!(
+            "{} is {}, wanted {}: {}",
+            finding.what, finding.found, finding.wanted, finding.why
+        );
+        let mend = format!(
+            "{}\n# where Strimzi owns topics:\n{}",
+            finding.mend.join("\n"),
+            report.yaml
+        );
+        findings.warning("kafka", what, mend);
     }
 }
 

@@ -3,6 +3,7 @@
 //! **Invariant:** before anybody is known, a call costs a place in the house and no more; the share, the
 //! rate and the turn are taken of whoever proved itself, so nobody uses up another's by claiming its name.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use curfew_core::refusal::{Reason, Refusal, Stage};
@@ -32,8 +33,26 @@ pub(crate) struct Arrival {
 /// What an admitted call holds until it is answered.
 pub(crate) struct Admitted {
     // Dropped in this order: the next one's turn comes with its place.
-    _turn: Option<Turn>,
+    pub(crate) turn: Held,
     _place: Option<Place>,
+}
+
+/// A call's turn, which it may give back before it is answered: one that only waits any more keeps nobody waiting.
+#[derive(Clone, Debug)]
+pub(crate) struct Held(Arc<Mutex<Option<Turn>>>);
+
+impl Held {
+    /// The turn is another's from here on.
+    pub(crate) fn give_back(&self) {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        // The request, which holds it as well, may live longer.
+        self.turn.give_back();
+    }
 }
 
 impl Arrival {
@@ -99,7 +118,7 @@ impl Arrival {
             }
         };
         Ok(Admitted {
-            _turn: turn,
+            turn: Held(Arc::new(Mutex::new(turn))),
             _place: place,
         })
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use curfew_authority::{Level, operation_of};
+use curfew_authority::operation_of;
 use curfew_core::decide::Motive;
 use curfew_core::ids::{Cause, OperationId, Scope};
 use curfew_core::record::{Initiator, OperationRef};
@@ -279,11 +279,11 @@ impl Check {
         }
     }
 
-    /// The level asked for; `Err(())`: ENFORCED, which is not offered yet.
+    /// The level asked for.
     pub(crate) fn level(&mut self, field: &str, number: i32) -> Option<Asked> {
         match AckLevel::try_from(number) {
-            Ok(AckLevel::Unspecified | AckLevel::Durable) => Some(Asked::Known(Level::Durable)),
-            Ok(AckLevel::Stored) => Some(Asked::Known(Level::Stored)),
+            Ok(AckLevel::Unspecified | AckLevel::Durable) => Some(Asked::Durable),
+            Ok(AckLevel::Stored) => Some(Asked::Stored),
             Ok(AckLevel::Enforced) => Some(Asked::Enforced),
             Err(_) => {
                 self.fault(field, "no such value");
@@ -318,8 +318,10 @@ impl Check {
 /// A level that was asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Asked {
-    /// One that is offered.
-    Known(Level),
-    /// ENFORCED.
+    /// The store has it.
+    Stored,
+    /// The log has it.
+    Durable,
+    /// Whoever must apply it has, or its bound is over.
     Enforced,
 }

@@ -106,13 +106,14 @@ where
             let served = async {
                 let (caller, presented) = permit(&shared, rule, &parts.headers, &parts.extensions).await?;
                 serve_here(&shared, rule, &caller)?;
-                let _admitted = arrival.admit(&shared, &caller).await?;
+                let admitted = arrival.admit(&shared, &caller).await?;
                 Who::note(&parts.extensions, caller.id());
                 let mut request = http::Request::from_parts(parts, body.take().unwrap_or_default());
                 // Nobody past the door needs it, and what is not there cannot be logged.
                 request.headers_mut().remove(http::header::AUTHORIZATION);
                 request.extensions_mut().insert(caller);
                 request.extensions_mut().insert(rule);
+                request.extensions_mut().insert(admitted.turn.clone());
                 // A stream outlives the call by which its caller was judged.
                 if let (Pace::Stream, Some(presented)) = (rule.pace, presented) {
                     request.extensions_mut().insert(presented);

@@ -13,6 +13,7 @@ mod caller;
 mod check;
 mod convert;
 mod door;
+mod enforced;
 mod foreign;
 mod health;
 mod limits;

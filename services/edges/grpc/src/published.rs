@@ -12,9 +12,11 @@ use curfew_core::record::Revocation;
 use curfew_core::time::Millis;
 use curfew_proto::revocation::v1 as pb;
 
+use crate::check::Asked;
 use crate::convert::{duration, timestamp};
+use crate::enforced::{self, Durable};
 use crate::name;
-use crate::shared::Shared;
+use crate::shared::{Call, Shared};
 
 /// How long a repeated request waits to hear of its own record: a follower is milliseconds behind.
 const HEAR_WITHIN: Duration = Duration::from_secs(1);
@@ -54,8 +56,9 @@ impl<'a> Told<'a> {
         }
     }
 
-    /// How far it is.
-    pub(crate) async fn acknowledge(self, shared: &Shared) -> pb::Acknowledgement {
+    /// How far it is; where ENFORCED was asked for, once it is or the time is over.
+    pub(crate) async fn acknowledge(self, call: &Call, asked: Asked) -> pb::Acknowledgement {
+        let shared = &*call.shared;
         let journal = shared.authority.journal();
         let own = self
             .published
@@ -84,10 +87,10 @@ impl<'a> Told<'a> {
             (None, Some(partition)) => Some(home(pb::HomeKind::Subject, partition)),
             (None, None) => None,
         };
-        pb::Acknowledgement {
+        let acknowledgement = pb::Acknowledgement {
             revocation: name::of(&self.tenant.name, "revocations", self.record),
             home,
-            positions: positions.into_iter().map(position).collect(),
+            positions: positions.iter().copied().map(position).collect(),
             level: level_number(level),
             cut_off_time: before.map(timestamp),
             not_before_time: before
@@ -96,7 +99,46 @@ impl<'a> Told<'a> {
             log_id: log.log_id.to_vec(),
             keep_until_time: revocation.map(|r| timestamp(r.keep_until)),
             ..Default::default()
+        };
+        match (asked, level) {
+            (Asked::Enforced, Level::Durable) => {
+                let durable = match &heard {
+                    Some(entry) if own.is_none() => whole(shared, entry).await,
+                    Some(_) | None => Durable {
+                        positions,
+                        at: shared.authority.now().wall,
+                    },
+                };
+                enforced::within_call(call, acknowledgement, &durable).await
+            }
+            (Asked::Stored | Asked::Durable | Asked::Enforced, Level::Stored | Level::Durable) => {
+                acknowledgement
+            }
         }
+    }
+}
+
+/// How many places a record has on the log.
+pub(crate) fn copies_of(shared: &Shared, revocation: &Revocation) -> usize {
+    if revocation.wide {
+        usize::from(shared.authority.follower().log().partitions)
+    } else {
+        1
+    }
+}
+
+/// A record that was heard, with all of its copies: those of a wide one come within milliseconds of one another.
+async fn whole(shared: &Shared, entry: &JournalEntry) -> Durable {
+    let journal = shared.authority.journal();
+    let all = journal.wait_for_copies(entry.revocation.id, |revocation| copies_of(shared, revocation));
+    let all = tokio::time::timeout(HEAR_WITHIN, all).await;
+    let entry = all.as_ref().unwrap_or(entry);
+    Durable {
+        positions: entry.positions.clone(),
+        // One that lacks a copy is not durable everywhere yet, and is judged as if it became so now.
+        at: all
+            .as_ref()
+            .map_or_else(|_| shared.authority.now().wall, |entry| entry.read_at),
     }
 }
 

@@ -9,13 +9,16 @@ use std::time::Duration;
 
 use curfew_authority::{RevocationAnswer, RevocationRequest};
 use curfew_core::directory::Tenant;
+use curfew_core::record::Revocation;
 use curfew_proto::revocation::v1 as pb;
 use curfew_proto::revocation::v1::revocation_service_server::RevocationService;
 use futures_util::stream::{self, StreamExt as _};
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 use tonic_types::StatusExt as _;
 
-use crate::check::Check;
+use crate::check::{Asked, Check};
+use crate::enforced::{self, Durable};
 use crate::published::{self, Told};
 use crate::shared::{Call, Place, Shared};
 use crate::status::Of;
@@ -49,7 +52,6 @@ async fn create(
     let level = check.level("ack_level", request.ack_level);
     let asked = target::request(&mut check, call, place, request);
     let (tenant, (asked, level)) = call.done(check, place.tenant().zip(asked.zip(level)))?;
-    call.level(level)?;
     if validate_only {
         return preview(call, &tenant, &asked).await;
     }
@@ -59,7 +61,7 @@ async fn create(
         .create_revocation(asked)
         .await
         .map_err(call.refuse(Of::Named))?;
-    let (revocation, acknowledgement) = told(call, &tenant, &answer).await;
+    let (revocation, acknowledgement) = told(call, &tenant, &answer, level).await;
     let revocation = revocation.unwrap_or_else(|| encode::unheard(&tenant, &answer, &motive));
     Ok(pb::CreateRevocationResponse {
         revocation: Some(revocation),
@@ -73,6 +75,7 @@ async fn told(
     call: &Call,
     tenant: &Tenant,
     answer: &RevocationAnswer,
+    level: Asked,
 ) -> (Option<pb::Revocation>, Option<pb::Acknowledgement>) {
     let Some(record) = answer.record else {
         return (None, None);
@@ -93,7 +96,7 @@ async fn told(
         revocation,
         ..Told::narrow(tenant, record, &answer.published, None)
     };
-    let acknowledgement = told.acknowledge(&call.shared).await;
+    let acknowledgement = told.acknowledge(call, level).await;
     (
         revocation.map(|revocation| encode::revocation(call, tenant, revocation)),
         Some(acknowledgement),
@@ -217,34 +220,49 @@ impl RevocationService for Revocations {
         let timeout = check.span_ms("timeout", request.timeout, 0);
         let ((tenant, record), (level, timeout)) =
             call.done(check, place.tenant().zip(record).zip(level.zip(timeout)))?;
-        call.level(level)?;
         let ms = timeout.unwrap_or(WAIT_MS).min(WAIT_MAX_MS);
         let wait = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
-        let journal = self.0.authority.journal();
-        let hear = async {
-            let entry = journal.wait_for(record).await;
-            if entry.revocation.tenant != tenant.id {
-                // Another tenant's id is as unheard as one that nobody ever drew.
-                std::future::pending::<()>().await;
-            }
-            entry
-        };
-        let heard = tokio::select! {
-            heard = tokio::time::timeout(wait, hear) => heard.ok(),
-            // Whoever waits asks again elsewhere: not reaching the level is an answer.
-            () = self.0.drained() => journal.get(record).filter(|entry| entry.revocation.tenant == tenant.id),
-        };
-        match heard {
-            Some(entry) => Ok(Response::new(pb::WaitRevocationResponse {
-                reached: true,
-                acknowledgement: Some(published::of_entry(&self.0, &tenant, &entry)),
-            })),
-            None => Ok(Response::new(pb::WaitRevocationResponse {
-                // What the store has and the log has not is not known here by its id.
-                reached: false,
-                acknowledgement: None,
-            })),
+        let mut until = Instant::now() + wait;
+        if let Some(by) = curfew_authority::answer_by() {
+            until = until.min(by);
         }
+        let journal = self.0.authority.journal();
+        let copies = |revocation: &Revocation| published::copies_of(&self.0, revocation);
+        let hear = tokio::time::timeout_at(until, journal.wait_for_copies(record, copies));
+        let heard = tokio::select! {
+            biased;
+            heard = hear => heard.ok(),
+            // Whoever waits asks again elsewhere: not reaching the level is an answer.
+            () = self.0.drained() => None,
+        };
+        if heard
+            .as_ref()
+            .is_some_and(|entry| entry.revocation.tenant != tenant.id)
+        {
+            // Another tenant's id is as unheard as one that nobody ever drew.
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => {}
+                () = self.0.drained() => {}
+            }
+        }
+        let Some(entry) = heard.filter(|entry| entry.revocation.tenant == tenant.id) else {
+            // What the store has and the log has not is not known here by its id.
+            return Ok(Response::new(pb::WaitRevocationResponse::default()));
+        };
+        let mut acknowledgement = published::of_entry(&self.0, &tenant, &entry);
+        let mut reached = true;
+        if level == Asked::Enforced {
+            let durable = Durable {
+                positions: entry.positions,
+                at: entry.read_at,
+            };
+            acknowledgement = enforced::by(&self.0, acknowledgement, &durable, until).await;
+            reached = acknowledgement.level() == pb::AckLevel::Enforced;
+        }
+        Ok(Response::new(pb::WaitRevocationResponse {
+            reached,
+            acknowledgement: Some(acknowledgement),
+        }))
     }
 
     type WatchRevocationsStream = Frames;
@@ -259,7 +277,7 @@ impl RevocationService for Revocations {
         request: Request<pb::ReportProgressRequest>,
     ) -> Answered<pb::ReportProgressResponse> {
         let (call, request) = self.0.open(request)?;
-        watch::report(&call, request).map(Response::new)
+        watch::report(&call, request).await.map(Response::new)
     }
 
     async fn list_subscribers(

@@ -38,7 +38,6 @@ use crate::session::Sessions;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::token::Tokens;
-use crate::watch::Reports;
 
 /// What a feed's frame may exceed its bound by: one record that is larger than a frame.
 const FRAME_SLACK: usize = 64 << 10;
@@ -77,7 +76,6 @@ impl Edge {
             limits,
             settings,
             draining,
-            reports: Reports::default(),
             counters: Arc::default(),
         };
         Self {

@@ -19,7 +19,7 @@ use curfew_proto::session::v1 as pb;
 use curfew_proto::session::v1::session_service_server::SessionService;
 use tonic::{Request, Response, Status};
 
-use crate::check::{Check, LIST_MAX, LONG_TEXT_MAX, TEXT_MAX};
+use crate::check::{Asked, Check, LIST_MAX, LONG_TEXT_MAX, TEXT_MAX};
 use crate::name;
 use crate::published::Told;
 use crate::shared::{Call, Shared};
@@ -133,7 +133,7 @@ impl SessionService for Sessions {
                         .and_then(|view| view.row.device.as_ref())
                         .map(encode::device),
                     last_used_time: view.map(|view| crate::convert::timestamp(view.row.last_used)),
-                    acknowledgement: Some(told.acknowledge(&call.shared).await),
+                    acknowledgement: Some(told.acknowledge(&call, Asked::Durable).await),
                 })
             }
         };
@@ -208,7 +208,6 @@ impl SessionService for Sessions {
         let level = check.level("ack_level", request.ack_level);
         let ((tenant, sid), (motive, level)) =
             call.done(check, place.tenant().zip(sid).zip(motive.zip(level)))?;
-        call.level(level)?;
         let ended = call
             .authority()
             .end_session(tenant.id, sid, &motive)
@@ -221,7 +220,7 @@ impl SessionService for Sessions {
             .map_err(call.refuse(Of::Named))?;
         Ok(Response::new(pb::EndSessionResponse {
             session: Some(encode::view(&call, &tenant, &view)),
-            acknowledgement: acknowledge(&call, &tenant, &ended, sid.partition()).await,
+            acknowledgement: acknowledge(&call, &tenant, &ended, sid.partition(), level).await,
         }))
     }
 
@@ -253,7 +252,6 @@ impl SessionService for Sessions {
         let level = check.level("ack_level", request.ack_level);
         let ((tenant, (sid, gid)), (motive, level)) =
             call.done(check, place.tenant().zip(grant).zip(motive.zip(level)))?;
-        call.level(level)?;
         let ended = call
             .authority()
             .end_grant(tenant.id, sid, gid, &motive)
@@ -270,7 +268,7 @@ impl SessionService for Sessions {
                 .row
                 .grant(gid)
                 .map(|grant| encode::grant(&call, &tenant, &view, grant)),
-            acknowledgement: acknowledge(&call, &tenant, &ended, sid.partition()).await,
+            acknowledgement: acknowledge(&call, &tenant, &ended, sid.partition(), level).await,
         }))
     }
 
@@ -289,6 +287,7 @@ async fn acknowledge(
     tenant: &Tenant,
     ended: &EndAnswer,
     at: Partition,
+    level: Asked,
 ) -> Option<Acknowledgement> {
     let record = match &ended.ended {
         Ended::Now(record) => *record,
@@ -296,5 +295,5 @@ async fn acknowledge(
         Ended::Expired => return None,
     };
     let told = Told::narrow(tenant, record, &ended.published, Some(at));
-    Some(told.acknowledge(&call.shared).await)
+    Some(told.acknowledge(call, level).await)
 }

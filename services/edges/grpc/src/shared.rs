@@ -13,14 +13,14 @@ use tokio::sync::watch;
 use tonic::{Request, Status};
 
 use crate::access::Rule;
+use crate::arrival::Held;
 use crate::caller::{Caller, Presented};
-use crate::check::{Asked, Check};
+use crate::check::Check;
 use crate::limits::Limits;
 use crate::metrics::Counters;
 use crate::name;
 use crate::settings::Settings;
 use crate::status::{self, Of, Words};
-use crate::watch::Reports;
 
 /// What all services share.
 #[derive(Debug)]
@@ -29,7 +29,6 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
     pub(crate) draining: watch::Receiver<bool>,
-    pub(crate) reports: Reports,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -65,6 +64,7 @@ impl Shared {
             in_own_tenant: extensions
                 .get::<&'static Rule>()
                 .is_some_and(|rule| rule.in_own_tenant),
+            turn: extensions.get::<Held>().cloned(),
             loaded: self.authority.directory().loaded(),
         };
         Ok((call, request))
@@ -80,6 +80,7 @@ pub(crate) struct Call {
     pub(crate) presented: Option<Presented>,
     /// Whether it may name Curfew's own tenant.
     in_own_tenant: bool,
+    turn: Option<Held>,
     /// The directory as of the caller's authentication, no older than three seconds.
     pub(crate) loaded: Arc<Loaded>,
 }
@@ -129,11 +130,10 @@ impl Call {
             .map_err(|faults| status::violations(faults, self.shared.words(Some(&self.caller))))
     }
 
-    /// Refuses ENFORCED, which this release does not offer.
-    pub(crate) fn level(&self, asked: Asked) -> Result<(), Status> {
-        match asked {
-            Asked::Known(_) => Ok(()),
-            Asked::Enforced => Err(self.later("ACK_LEVEL_ENFORCED")),
+    /// Its work is done and it only waits: others need not.
+    pub(crate) fn rest(&self) {
+        if let Some(turn) = &self.turn {
+            turn.give_back();
         }
     }
 

@@ -1,6 +1,7 @@
 //! The edge over in-process servers on the fakes.
 
 mod access;
+mod enforced;
 mod fields;
 mod herd;
 mod limits;

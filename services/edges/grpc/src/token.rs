@@ -22,7 +22,7 @@ use tonic::{Request, Response, Status};
 use ask::{key, origin, presented, proof};
 
 use crate::caller::Caller;
-use crate::check::{Check, LIST_MAX, TEXT_MAX};
+use crate::check::{Asked, Check, LIST_MAX, TEXT_MAX};
 use crate::convert::{stage_number, timestamp};
 use crate::name;
 use crate::published::Told;
@@ -113,7 +113,7 @@ impl TokenService for Tokens {
                         grant.map_or(&client, |grant| &grant.client),
                     ),
                     last_used_time: grant.map(|grant| timestamp(grant.last_used)),
-                    acknowledgement: Some(told.acknowledge(&call.shared).await),
+                    acknowledgement: Some(told.acknowledge(&call, Asked::Durable).await),
                 })
             }
         };
@@ -280,7 +280,6 @@ impl TokenService for Tokens {
         let correlation_id = check.correlation(&request.correlation_id);
         let parsed = place.tenant().zip(client).zip(proof.zip(token)).zip(level);
         let (((tenant, client), (proof, token)), level) = call.done(check, parsed)?;
-        call.level(level)?;
         let motive = Motive {
             cause: curfew_core::decide::cause::token_revoked(),
             initiator: Initiator::User,
@@ -305,7 +304,7 @@ impl TokenService for Tokens {
         let told = Told::narrow(&tenant, record, &revoked.published, None);
         Ok(Response::new(pb::RevokeTokenResponse {
             kind: inspect::kind_of_text(&token).into(),
-            acknowledgement: Some(told.acknowledge(&call.shared).await),
+            acknowledgement: Some(told.acknowledge(&call, level).await),
         }))
     }
 

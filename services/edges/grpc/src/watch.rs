@@ -23,7 +23,7 @@ use crate::limits::{self, ShareHeld, Standing};
 use crate::shared::Call;
 use crate::status::Of;
 use feed::Feed;
-pub(crate) use progress::{Reports, list, report};
+pub(crate) use progress::{list, report};
 use scope::Scope;
 
 /// Frames, as they are sent.
@@ -58,10 +58,11 @@ pub(crate) async fn begin(call: Call, request: pb::WatchRevocationsRequest) -> R
             "positions and the log that they are of are sent together",
         );
     }
+    let caller = call.caller_id()?;
     let subscriber = request
         .subscriber
         .as_ref()
-        .and_then(|subscriber| progress::subscriber(&mut check, subscriber, &request.audiences));
+        .and_then(|subscriber| progress::subscriber(&mut check, caller, subscriber, &request.audiences));
     let is_too_old = request
         .subscriber
         .as_ref()
@@ -70,21 +71,19 @@ pub(crate) async fn begin(call: Call, request: pb::WatchRevocationsRequest) -> R
     let Ok(place) = call.shared.limits.subscribers.enter(Standing::Common) else {
         return Err(call.because(Of::Request, Reason::Overloaded, "too many subscribers"));
     };
-    let caller = call.caller_id()?;
     let place = place.named(caller).map_err(|ShareHeld(held)| {
         let now = call.authority().now().wall;
         call.refused(Of::Request, &limits::share_held(caller, held, "streams", now))
     })?;
     if let Some(subscriber) = subscriber {
         progress::is_ones_own(&call, &subscriber)?;
-        let caller = call.caller_id()?.clone();
         // Registered before the snapshot is copied: a heartbeat stamped later proves the whole way.
-        call.shared.reports.register(&subscriber, &caller);
         let positions = match &resume {
             progress::From::Here(positions) => positions.clone(),
             progress::From::Start | progress::From::OtherLog => Vec::new(),
         };
-        call.authority().report_progress(subscriber, positions, 0);
+        let registered = call.authority().report_progress(subscriber, positions).await;
+        registered.map_err(call.refuse(Of::Request))?;
     }
     let feed = Feed {
         shared: call.shared.clone(),

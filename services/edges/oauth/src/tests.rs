@@ -20,6 +20,7 @@ pub(crate) async fn world() -> (Authority, Arc<ManualClock>) {
     let parts = Parts {
         store: Arc::new(FakeStore::with_log(clock.clone(), log.clone())),
         log: Arc::new(log),
+        watermarks: Arc::new(curfew_ports::watermarks::Alone),
         vault: Arc::new(SealingVault::new(&RootKey::generate().unwrap()).unwrap()),
         clock: clock.clone(),
         entropy: Arc::new(SeededEntropy::new(1)),

@@ -55,7 +55,7 @@ impl Scene {
         let desk = Arc::new(Desk::new(Arc::new(clock.clone()), BOUND_MS));
         let following = tokio::spawn({
             let (log, guard) = (log.clone(), desk.guard.clone());
-            async move { follow(&log, &guard, None).await }
+            async move { follow(&log, &guard, None, None).await }
         });
         Self {
             clock,

@@ -7,10 +7,12 @@ mod log;
 mod state;
 mod store;
 mod tail;
+mod watermarks;
 
 pub use held::Held;
 pub use log::{FakeLog, LogCounts};
 pub use store::{FakeStore, StoreCounts};
+pub use watermarks::FakeWatermarks;
 
 use std::error::Error;
 

@@ -1,9 +1,9 @@
-//! Callers, keys, leases, wide marks and `L`, and the parts that directory records share.
+//! Callers, keys, wide marks and `L`, and the parts that directory records share.
 //!
 //! **Invariant:** a role, use or state that this version does not know is refused by name.
 
 use curfew_core::directory::{
-    Caller, KeyRecord, KeyState, KeyUse, Lease, Lifetimes, Role, SecretHash, TenantScope, WideMark,
+    Caller, KeyRecord, KeyState, KeyUse, Lifetimes, Role, SecretHash, TenantScope, WideMark,
 };
 use curfew_core::ids::{RecordId, TenantId};
 use curfew_proto::row::v1 as row;
@@ -193,55 +193,5 @@ pub(super) fn decode_key(key: row::Key) -> Decoded<KeyRecord> {
             .mac_key_id
             .map(|id| u8::try_from(id).map_err(|_| DecodeError::invalid("mac_key_id", "more than a byte")))
             .transpose()?,
-    })
-}
-
-pub(super) fn encode_lease(lease: &Lease) -> row::Lease {
-    let positions = (0..).zip(&lease.positions);
-    row::Lease {
-        name: lease.name.to_string(),
-        replica: lease.replica.to_string(),
-        audiences: strings(&lease.audiences),
-        min_reader: lease.min_reader,
-        largest_bound_ms: lease.bound_ms,
-        positions: positions
-            .map(|(partition, next_offset)| row::LeasePosition {
-                partition,
-                next_offset: *next_offset,
-            })
-            .collect(),
-        log_id: lease.log_id.to_vec(),
-        seen_ms: lease.seen.as_unix_ms(),
-        counts_until_ms: lease.counts_until.as_unix_ms(),
-        source_name: lease.source.to_string(),
-        ..Default::default()
-    }
-}
-
-pub(super) fn decode_lease(lease: row::Lease) -> Decoded<Lease> {
-    let in_order = (0..)
-        .zip(&lease.positions)
-        .all(|(n, position): (u32, _)| position.partition == n);
-    if !in_order {
-        return Err(DecodeError::invalid(
-            "positions",
-            "not one for each log partition, in order",
-        ));
-    }
-    Ok(Lease {
-        name: lease.name.into(),
-        replica: lease.replica.into(),
-        source: lease.source_name.into(),
-        audiences: free_texts(lease.audiences),
-        min_reader: lease.min_reader,
-        bound_ms: lease.largest_bound_ms,
-        positions: lease
-            .positions
-            .iter()
-            .map(|position| position.next_offset)
-            .collect(),
-        log_id: fixed(&lease.log_id, "log_id")?,
-        seen: ms(lease.seen_ms),
-        counts_until: ms(lease.counts_until_ms),
     })
 }

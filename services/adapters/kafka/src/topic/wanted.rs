@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** whatever makes the topic, the line, the YAML or Curfew itself, makes the same one.
 
-use crate::options::{Options, PARTITIONS_DEFAULT};
+use crate::options::{Options, PARTITIONS_DEFAULT, WATERMARKS_RETENTION_MS};
 
 /// A replicated log has three copies, of which two must have a record before it counts as there.
 const REPLICAS: u16 = 3;
@@ -96,6 +96,34 @@ impl Wanted {
             partitions: options.partitions.unwrap_or(PARTITIONS_DEFAULT),
             replication,
             settings,
+        }
+    }
+
+    /// The topic on which nodes tell one another of their followers: nothing stands on it, so it is kept for an hour.
+    pub(crate) fn watermarks(options: &Options, brokers: usize) -> Self {
+        let setting = |name, value: &str, rule, why| Setting {
+            name,
+            value: value.to_owned(),
+            rule,
+            why,
+        };
+        Self {
+            partitions: 1,
+            settings: vec![
+                setting(
+                    "cleanup.policy",
+                    "delete",
+                    Rule::Exactly,
+                    "messages have no key to compact by",
+                ),
+                setting(
+                    "retention.ms",
+                    &WATERMARKS_RETENTION_MS.to_string(),
+                    Rule::Exactly,
+                    "four messages a second of each node are kept for nobody",
+                ),
+            ],
+            ..Self::new(options, brokers)
         }
     }
 

@@ -142,7 +142,7 @@ async fn listed(pair: &Pair) {
     assert_eq!(listed.await.len(), 3);
 }
 
-/// Who reports to a node is listed by it.
+/// Who reports to a node is listed by every node.
 async fn followers(pair: &Pair, log_id: Vec<u8>) {
     let report = pb::ReportProgressRequest {
         subscriber: Some(pb::Subscriber {
@@ -170,10 +170,14 @@ async fn followers(pair: &Pair, log_id: Vec<u8>) {
             .unwrap()
             .into_inner();
         assert!(!told.reload && told.registered_time.is_some());
-        let listed = way
-            .revocations()
-            .list_subscribers(pb::ListSubscribersRequest::default())
-            .await;
+    }
+    // Whichever node is asked, and whichever took the report.
+    for way in [&pair.here, &pair.there] {
+        let named = pb::ListSubscribersRequest {
+            name: "orders".to_owned(),
+            ..Default::default()
+        };
+        let listed = way.revocations().list_subscribers(named).await;
         assert_eq!(listed.unwrap().into_inner().subscribers.len(), 1);
     }
 }

@@ -189,7 +189,6 @@ impl KeyService for Keys {
             Some(KeyUse::Sign) | None => {}
         }
         let (kid, (cause, level)) = call.done(check, kid.zip(cause.zip(level)))?;
-        call.level(level)?;
         if !call.loaded.view.keys.contains_key(&kid) {
             return Err(call.because(Of::Named, Reason::NotFound, kid.to_string()));
         }
@@ -227,7 +226,7 @@ impl KeyService for Keys {
                     revocation: heard.as_ref().map(|entry| &*entry.revocation),
                     ..Told::narrow(tenant, one.id, &published, None)
                 };
-                acknowledgements.push(told.acknowledge(&call.shared).await);
+                acknowledgements.push(told.acknowledge(&call, level).await);
             }
         }
         Ok(Response::new(pb::RevokeKeyResponse {

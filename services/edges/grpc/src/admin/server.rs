@@ -55,9 +55,15 @@ impl ServerService for Info {
         let packages = ["session", "token", "revocation", "admin"];
         Ok(Response::new(pb::GetServerInfoResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            features: ["dpop", "mtls", "revocation.durable", "revocation.foreign"]
-                .map(str::to_owned)
-                .to_vec(),
+            features: [
+                "dpop",
+                "mtls",
+                "revocation.durable",
+                "revocation.enforced",
+                "revocation.foreign",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             limits: Some(limits),
             store_partitions: PARTITIONS.into(),
             log_partitions: log.partitions.into(),

@@ -15,7 +15,7 @@ use curfew_proto::revocation::v1::Acknowledgement;
 use tonic::{Request, Response, Status};
 
 use super::Answered;
-use crate::check::Check;
+use crate::check::{Asked, Check};
 use crate::convert::{disabling, state_number, timestamp};
 use crate::name;
 use crate::published::Told;
@@ -42,9 +42,14 @@ async fn look(call: &Call, tenant: &Tenant, subject: &SubjectId) -> Result<Optio
     }))
 }
 
-async fn acknowledge(call: &Call, tenant: &Tenant, answer: &SubjectAnswer) -> Option<Acknowledgement> {
+async fn acknowledge(
+    call: &Call,
+    tenant: &Tenant,
+    answer: &SubjectAnswer,
+    level: Asked,
+) -> Option<Acknowledgement> {
     let told = Told::narrow(tenant, answer.cut_off?, &answer.published, None);
-    Some(told.acknowledge(&call.shared).await)
+    Some(told.acknowledge(call, level).await)
 }
 
 #[tonic::async_trait]
@@ -76,7 +81,6 @@ impl SubjectService for Subjects {
         let level = check.level("ack_level", request.ack_level);
         let correlation_id = check.correlation(&request.correlation_id);
         let ((tenant, subject), level) = call.done(check, place.tenant().zip(subject).zip(level))?;
-        call.level(level)?;
         let motive = Motive {
             cause: curfew_core::decide::cause::subject_deleted(),
             initiator: Initiator::Admin,
@@ -89,7 +93,7 @@ impl SubjectService for Subjects {
             .await
             .map_err(call.refuse(Of::Named))?;
         Ok(Response::new(pb::DeleteSubjectResponse {
-            acknowledgement: acknowledge(&call, &tenant, &answer).await,
+            acknowledgement: acknowledge(&call, &tenant, &answer, level).await,
         }))
     }
 
@@ -111,7 +115,6 @@ impl SubjectService for Subjects {
         let level = check.level("ack_level", request.ack_level);
         let parsed = place.tenant().zip(subject).zip(motive.zip(level));
         let ((tenant, subject), (motive, level)) = call.done(check, parsed)?;
-        call.level(level)?;
         let answer = call
             .authority()
             .change_subject(tenant.id, subject.clone(), Change::Disable, &motive)
@@ -119,7 +122,7 @@ impl SubjectService for Subjects {
             .map_err(call.refuse(Of::Named))?;
         Ok(Response::new(pb::DisableSubjectResponse {
             subject: look(&call, &tenant, &subject).await?,
-            acknowledgement: acknowledge(&call, &tenant, &answer).await,
+            acknowledgement: acknowledge(&call, &tenant, &answer, level).await,
             disable_id: answer.state.map(|id| id.to_string()).unwrap_or_default(),
         }))
     }

@@ -137,6 +137,7 @@ mod tests {
         let parts = Parts {
             store: Arc::new(FakeStore::with_log(clock.clone(), log.clone())),
             log: Arc::new(log),
+            watermarks: Arc::new(curfew_ports::watermarks::Alone),
             vault: Arc::new(SealingVault::new(&RootKey::generate().unwrap()).unwrap()),
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::new(7)),

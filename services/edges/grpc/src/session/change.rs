@@ -221,7 +221,6 @@ pub(super) async fn end_others(
     let level = check.level("ack_level", request.ack_level);
     let parsed = place.tenant().zip(sid).zip(motive.zip(level));
     let ((tenant, sid), (motive, level)) = call.done(check, parsed)?;
-    call.level(level)?;
     // A hint, counted before: the cut-off ends the unknown ones as well.
     let target = |subject| curfew_authority::Target::Subject(subject, Some(sid));
     let view = call
@@ -244,7 +243,7 @@ pub(super) async fn end_others(
         ..Told::narrow(&tenant, ended.record, &ended.published, Some(sid.partition()))
     };
     Ok(pb::EndOtherSessionsResponse {
-        acknowledgement: Some(told.acknowledge(&call.shared).await),
+        acknowledgement: Some(told.acknowledge(call, level).await),
         ended_count: preview
             .sessions
             .and_then(|count| i32::try_from(count).ok())

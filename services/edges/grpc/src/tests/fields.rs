@@ -229,27 +229,6 @@ async fn fields_that_this_release_cannot_keep_are_refused_by_name() {
 }
 
 #[tokio::test]
-async fn enforced_is_not_offered_yet() {
-    let world = World::new().await;
-    let request = revocation::CreateRevocationRequest {
-        parent: TENANT.to_owned(),
-        scope: Some(Scope::Tenant(revocation::TenantScope {})),
-        ack_level: revocation::AckLevel::Enforced.into(),
-        request_id: world.id(),
-        ..Default::default()
-    };
-    let refused = world
-        .revocations()
-        .create_revocation(by(&world.backend, request))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (refused.code(), reason(&refused).as_str()),
-        (Code::Unimplemented, "NOT_IMPLEMENTED")
-    );
-}
-
-#[tokio::test]
 async fn criteria_are_bounded_and_sorted_and_twice_the_same_claim_is_refused() {
     let world = World::new().await;
     let of = |claims: &[(&str, &str)]| {

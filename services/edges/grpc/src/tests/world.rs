@@ -105,6 +105,7 @@ impl World {
         let parts = Parts {
             store: Arc::new(store.clone()),
             log: Arc::new(log.clone()),
+            watermarks: Arc::new(curfew_ports::watermarks::Alone),
             vault: Arc::new(SealingVault::new(&RootKey::generate().unwrap()).unwrap()),
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::new(7)),

@@ -146,8 +146,16 @@ async fn a_guard_follows_a_hub_through_a_broken_stream_and_reports() {
         assert_eq!(routes, ["*", "pay"]);
         assert_eq!(subscriber.routes[0].bound, Some(duration(60_000)));
     }
+    // Soon after a revocation was applied: how far the guard is, and nothing else.
     until("a report", || !hub.reports.lock().unwrap().is_empty()).await;
-    let report = hub.reports.lock().unwrap()[0].clone();
+    let soon = hub.reports.lock().unwrap()[0].clone();
+    let place = usize::from(LOG.home_of(partition()).0);
+    assert!(soon.positions[place].next_offset >= 12 && soon.refusals.is_empty());
+    // Now and then: what it saw.
+    let is_whole = |report: &&pb::ReportProgressRequest| !report.refusals.is_empty();
+    let whole = || hub.reports.lock().unwrap().iter().find(is_whole).cloned();
+    until("a whole report", || whole().is_some()).await;
+    let report = whole().unwrap();
     assert_eq!(report.log_id, LOG.log_id);
     assert!(report.health.unwrap().ready);
     let refusals = report

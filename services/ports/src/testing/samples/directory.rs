@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use curfew_core::directory::{
     Activity, AtCap, Caller, Client, ClientAuthMethod, ForeignIssuer, KeyRecord, KeyState, KeyUse, Late,
-    Lease, Lifetimes, OnReuse, Resource, Role, SecretHash, Tenant, TenantScope, WideMark, Window,
+    Lease, Lifetimes, OnReuse, Resource, Role, RouteBound, SecretHash, StaleRule, Tenant, TenantScope,
+    WideMark, Window,
 };
 use curfew_core::ids::{CallerId, ClientId, IssuerId, KeyId, ResourceId, Scope, TenantName};
 use curfew_core::stored::{Key, Record};
@@ -286,24 +287,40 @@ fn leases() -> impl Iterator<Item = Lease> {
     let full = Lease {
         name: text("orders"),
         replica: text("orders-0"),
-        source: text("kafka"),
+        caller: text("guards"),
+        version: text("0.7.0"),
+        source: text("log"),
         audiences: texts(&["https://orders.example/"]),
         min_reader: 1,
+        routes: StaleRule::ALL
+            .into_iter()
+            .map(|rule| RouteBound {
+                route: text(rule.as_str()),
+                rule,
+                bound_ms: (rule != StaleRule::Allow).then_some(15_000),
+                report_only: rule == StaleRule::Deny,
+            })
+            .collect(),
         bound_ms: Some(15_000),
         positions: vec![0, 1, u64::MAX],
         log_id: [0xa7; 16],
+        registered: instant(51),
         seen: instant(52),
         counts_until: instant(53),
     };
     let bare = Lease {
         name: text("o"),
         replica: text("rders-0"),
+        caller: text(""),
+        version: text(""),
         source: text(""),
         audiences: Vec::new(),
         min_reader: 0,
+        routes: Vec::new(),
         bound_ms: None,
         positions: Vec::new(),
         log_id: [0; 16],
+        registered: Millis::ZERO,
         seen: Millis::ZERO,
         counts_until: Millis::ZERO,
     };

@@ -65,7 +65,7 @@ pub async fn more_keys_than_permitted_are_refused(subject: &mut dyn StoreUnderTe
 /// A page is of 1 to [`PAGE_MAX`] records; another size is an error.
 pub async fn a_page_of_nothing_or_too_much_is_refused(subject: &mut dyn StoreUnderTest) -> Law {
     let store = &*subject.store();
-    for listed in [Listed::Directory, Listed::Outbox] {
+    for listed in [Listed::Directory, Listed::Leases, Listed::Outbox] {
         assert!(is_limit(store.list(HERE, listed, None, 0).await));
         assert!(is_limit(store.list(HERE, listed, None, PAGE_MAX + 1).await));
         store.list(HERE, listed, None, PAGE_MAX).await.unwrap();

@@ -63,7 +63,7 @@ pub async fn a_listing_gives_every_record_once_in_key_order(subject: &mut dyn St
             .fold(Draft::new(store).await, Draft::writing);
         committed(store, &draft).await;
     }
-    for listed in [Listed::Directory, Listed::Outbox] {
+    for listed in [Listed::Directory, Listed::Leases, Listed::Outbox] {
         let mut expected: Vec<_> = sample_records()
             .into_iter()
             .filter(|(key, _)| key.listed() == Some(listed))
@@ -155,7 +155,7 @@ pub async fn a_listing_of_nothing_is_one_empty_page(subject: &mut dyn StoreUnder
             let keys = [0, 1, 2].map(|n| wide_mark(n).0);
             committed(store, &keys.iter().fold(Draft::new(store).await, Draft::deleting)).await;
         }
-        for listed in [Listed::Directory, Listed::Outbox] {
+        for listed in [Listed::Directory, Listed::Leases, Listed::Outbox] {
             let page = store.list(HERE, listed, None, 10).await.unwrap();
             assert!(page.records.is_empty() && page.next.is_none(), "{page:?}");
         }

@@ -13,6 +13,7 @@ use curfew_core::follow::{Applied, Reload};
 use curfew_core::place::LogPartition;
 use curfew_core::record::{JOSE_KID_CLAIM, LogRecord, Revocation};
 use curfew_core::refusal::{Reason, Refusal, Stage};
+use curfew_core::time::KEEP_SLACK_MS;
 use curfew_ports::log::{Bounds, LogEntry, LogError, Tail, TailFrom};
 use tokio::time::Interval;
 
@@ -188,6 +189,11 @@ impl Authority {
 
     /// Drops the marks that are over.
     fn collect_marks(&self) {
+        // What no checkpoint has passed may be alive in the store yet: it is refused by this index alone.
+        let is_merged = self.recovery.has_moved_within(KEEP_SLACK_MS, self.now().boot_ms);
+        if !is_merged && !self.parts.store.is_log() {
+            return;
+        }
         let _one = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         self.follower.collect(self.wall());
     }

@@ -11,6 +11,7 @@ mod older;
 mod peers;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ pub struct Recovered {
     pub merged: usize,
     /// Checkpoints that it moved.
     pub moved: usize,
+    /// Checkpoints that are left to the next round.
+    pub unmoved: usize,
     /// Partitions that are fenced still, and will be tried again.
     pub fenced: usize,
     /// Partitions that open only by an operator's word: a record of theirs is lost, their checkpoint lies before the
@@ -67,6 +70,8 @@ pub(crate) struct Recovery {
     suspected: Notify,
     applied: Notify,
     peers: Peers,
+    // When checkpoints were moved last wherever they were due, on the boot clock in ms; 0: never.
+    moved_at: AtomicI64,
     // The newest change of every directory record that was read from the log.
     newest: Mutex<BTreeMap<Arc<str>, (Millis, RecordId)>>,
 }
@@ -94,6 +99,12 @@ impl Recovery {
             | LogRecord::Unknown(_)
             | LogRecord::Withheld => {}
         }
+    }
+
+    /// Whether what is over for tokens is over for the store too: checkpoints have passed it since.
+    pub(crate) fn has_moved_within(&self, age_ms: i64, boot_ms: i64) -> bool {
+        let moved_at = self.moved_at.load(Ordering::Acquire);
+        moved_at > 0 && boot_ms.saturating_sub(moved_at) < age_ms
     }
 
     /// A batch was applied.
@@ -150,7 +161,11 @@ impl Authority {
         }
         if moves {
             let due = looked.iter().filter(|one| self.is_due(one)).collect();
+            let began_at = self.now().boot_ms;
             self.close_all(due, Aim::Move, &mut round).await;
+            if round.unmoved == 0 && round.unread == 0 && round.fenced == 0 {
+                self.recovery.moved_at.store(began_at, Ordering::Release);
+            }
         }
         self.metrics.recovered(&round);
         Ok(round)
@@ -219,9 +234,7 @@ impl Authority {
             Ok(older) => Arc::new(older),
             Err(refusal) => {
                 tracing::warn!(%refusal, "the log cannot be read back to the checkpoints yet");
-                if aim == Aim::Open {
-                    round.fenced += these.len();
-                }
+                *left(aim, round) += these.len();
                 return;
             }
         };
@@ -264,14 +277,22 @@ fn count(ended: Ended, aim: Aim, round: &mut Recovered) {
         }
         Ok((partition, Err(refusal))) => {
             tracing::warn!(?partition, %refusal, "a partition is left to the next round");
-            round.fenced += usize::from(aim == Aim::Open);
+            *left(aim, round) += 1;
         }
         Err(error) => {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "work on a partition ended without an answer"
             );
-            round.fenced += usize::from(aim == Aim::Open);
+            *left(aim, round) += 1;
         }
+    }
+}
+
+/// Where is counted what is left to the next round.
+const fn left(aim: Aim, round: &mut Recovered) -> &mut usize {
+    match aim {
+        Aim::Open => &mut round.fenced,
+        Aim::Move => &mut round.unmoved,
     }
 }

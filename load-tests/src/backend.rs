@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use base64::Engine as _;
+use curfew_proto::admin::v1 as admin;
+use curfew_proto::admin::v1::server_service_client::ServerServiceClient;
 use curfew_proto::revocation::v1 as revocation;
 use curfew_proto::revocation::v1::revocation_service_client::RevocationServiceClient;
 use curfew_proto::revocation::v1::watch_revocations_response::Frame;
@@ -20,6 +22,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 use tonic_types::StatusExt as _;
 
+use crate::cli::Level;
 use crate::failure::Failure;
 use crate::sessions::Session;
 
@@ -222,26 +225,60 @@ impl Backend {
 
     /// Ends a session; answered when the revocation is durable.
     pub(crate) async fn end(&self, name: &str) -> Result<(), String> {
-        self.end_at(name).await.map(drop)
+        self.end_to(name, Level::Durable).await.map(drop)
     }
 
     /// The same; where the record lies, by partition and offset.
     pub(crate) async fn end_at(&self, name: &str) -> Result<Vec<(u32, u64)>, String> {
+        self.end_to(name, Level::Durable).await
+    }
+
+    /// The same, answered when it has reached this level; a lower one is an error.
+    pub(crate) async fn end_to(&self, name: &str, level: Level) -> Result<Vec<(u32, u64)>, String> {
+        let wanted = match level {
+            Level::Durable => revocation::AckLevel::Durable,
+            Level::Enforced => revocation::AckLevel::Enforced,
+        };
         let request = session::EndSessionRequest {
             name: name.to_owned(),
             cause: "signed_out".to_owned(),
             initiator: curfew_proto::log::v1::Initiator::User.into(),
             request_id: request_id(),
+            ack_level: wanted.into(),
             ..Default::default()
         };
         let mut sessions = SessionServiceClient::new(self.channel());
         let ended = sessions.end_session(self.authorized(request)).await;
         let ended = ended.map_err(|status| reason(&status))?.into_inner();
-        let positions = ended.acknowledgement.unwrap_or_default().positions;
+        let told = ended.acknowledgement.unwrap_or_default();
+        if i32::from(wanted) > told.level {
+            return Err(format!("reached {} alone", told.level().as_str_name()));
+        }
+        // By time is not by report: what was waited out says nothing of how long guards take.
+        if !told.waited_out.is_empty() {
+            return Err(format!("{} followers were waited out", told.waited_out.len()));
+        }
+        let positions = told.positions;
         Ok(positions
             .into_iter()
             .map(|position| (position.partition, position.offset))
             .collect())
+    }
+
+    /// The log that is followed: its id and its number of partitions.
+    pub(crate) async fn log(&self) -> Result<(Vec<u8>, u32), String> {
+        let mut client = ServerServiceClient::new(self.channel());
+        let request = self.authorized(admin::GetServerInfoRequest {});
+        let told = client.get_server_info(request).await;
+        let told = told.map_err(|status| reason(&status))?.into_inner();
+        Ok((told.log_id, told.log_partitions))
+    }
+
+    /// Reports a follower's place.
+    pub(crate) async fn report(&self, request: revocation::ReportProgressRequest) -> Result<(), String> {
+        let mut client = RevocationServiceClient::new(self.channel());
+        let told = client.report_progress(self.authorized(request)).await;
+        told.map(drop).map_err(|status| reason(&status))
     }
 
     /// Follows revocations until the stream ends; why it did.

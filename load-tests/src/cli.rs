@@ -228,12 +228,26 @@ pub(crate) struct RevokeArgs {
     /// Revocations a second.
     #[arg(long, default_value_t = 20.0, value_parser = rate)]
     pub(crate) rate: f64,
+    /// When the back end is answered: durable, or enforced, which is once every guard has reported that it applied it.
+    #[arg(long, value_enum, default_value_t = Level::Durable)]
+    pub(crate) level: Level,
     /// Seconds after which a guard that did not refuse never will; longer than the staleness bound.
     #[arg(long, default_value_t = 10)]
     pub(crate) time_out: u64,
     /// HTTP/2 connections of the back end.
     #[arg(long, default_value_t = 1)]
     pub(crate) channels: usize,
+}
+
+/// How far a revocation is to be before it is answered.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Level {
+    /// The log has it.
+    #[default]
+    Durable,
+    /// Every registered guard and authority reported past it.
+    Enforced,
 }
 
 /// What a guard follows.
@@ -311,6 +325,9 @@ pub(crate) struct StreamsArgs {
     /// Seconds after which a record that did not arrive never will.
     #[arg(long, default_value_t = 10)]
     pub(crate) time_out: u64,
+    /// Reports of each stream's follower, one a second each, after the revocations.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) reports: u32,
     /// HTTP/2 connections.
     #[arg(long, default_value_t = 20)]
     pub(crate) channels: usize,

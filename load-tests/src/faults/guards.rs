@@ -76,9 +76,9 @@ pub(crate) async fn start(
         let settings = settings(replica, Some(topic.clone()));
         let guard = guard(&settings)?;
         let source = if replica == 0 {
-            of_hub(&settings)?
+            of_hub(&settings)?.boxed()
         } else {
-            of_topic(&topic)?
+            of_topic(&topic, &settings)?
         };
         watchers.push(Watcher {
             name,

@@ -16,7 +16,7 @@ use curfew_clock::SystemClock;
 use curfew_core::refusal::Reason;
 use curfew_guard::{
     BOUND_EMBEDDED_MS, BOUND_KAFKA_MS, CallerToken, Config, Guard, HubSource, JwksSource, OwnIssuer,
-    Requirements, Source, Stale, connect,
+    Reporter, Requirements, Source, Stale, connect,
 };
 use curfew_guard_kafka::KafkaSource;
 use serde::{Deserialize, Serialize};
@@ -138,8 +138,8 @@ pub(crate) fn run() -> Result<(), Failure> {
     let entered = runtime.enter();
     let guard = guard(&settings)?;
     let source = match &settings.topic {
-        Some(topic) => of_topic(topic)?,
-        None => of_hub(&settings)?,
+        Some(topic) => of_topic(topic, &settings)?,
+        None => of_hub(&settings)?.boxed(),
     };
     let _running = guard.start([source]);
     drop(entered);
@@ -188,22 +188,23 @@ fn lock(watched: &Watched) -> std::sync::MutexGuard<'_, BTreeMap<usize, (Mono, S
     watched.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(crate) fn of_hub(settings: &Settings) -> Result<Box<dyn Source>, Failure> {
+pub(crate) fn of_hub(settings: &Settings) -> Result<HubSource, Failure> {
     let channel = connect(&format!("http://{}", settings.address))?;
     let token = CallerToken::new(
         channel.clone(),
         settings.caller.as_str(),
         settings.secret.as_str(),
     );
-    let source =
-        HubSource::new(channel, "load", format!("load-{}", settings.replica)).bearer(Arc::new(token));
-    Ok(source.boxed())
+    let hub = HubSource::new(channel, "load", format!("load-{}", settings.replica));
+    Ok(hub.bearer(Arc::new(token)))
 }
 
-pub(crate) fn of_topic(topic: &Topic) -> Result<Box<dyn Source>, Failure> {
+/// It reports, so that ENFORCED waits for it as for the others.
+pub(crate) fn of_topic(topic: &Topic, settings: &Settings) -> Result<Box<dyn Source>, Failure> {
     let mut options = curfew_guard_kafka::options(&topic.bootstrap);
     options.prefix.clone_from(&topic.prefix);
-    Ok(KafkaSource::new(options)?.boxed())
+    let reporter = Reporter::to(of_hub(settings)?);
+    Ok(KafkaSource::new(options)?.reporting(reporter).boxed())
 }
 
 pub(crate) fn guard(settings: &Settings) -> Result<Guard, Failure> {

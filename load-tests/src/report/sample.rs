@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::arrivals::Arrivals;
-use crate::cli::Source;
+use crate::cli::{Level, Source};
 use crate::clock::Mono;
 use crate::measure::{Ceiling, Cost, Run};
 use crate::part::limits::{Commits, Found};
@@ -112,6 +112,7 @@ pub(crate) fn report() -> Report {
         guards: 1,
         source: Source::Hub,
         revocations: 2,
+        level: Level::Durable,
         rate: 20.0,
         ask_every_ms: 0.25,
         time_out_s: 10.0,

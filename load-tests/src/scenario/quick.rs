@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::cli::{OutputArgs, QuickArgs, RevokeArgs, Source};
+use crate::cli::{Level, OutputArgs, QuickArgs, RevokeArgs, Source};
 use crate::failure::Failure;
 use crate::open_loop::Bounds;
 use crate::scenario::limits::CALLERS;
@@ -76,6 +76,7 @@ pub(crate) fn run(args: &QuickArgs) -> Result<ExitCode, Failure> {
         source: vec![Source::Hub],
         revocations: args.revocations,
         rate: 20.0,
+        level: Level::Durable,
         time_out: TIME_OUT.as_secs(),
         channels: CHANNELS,
     };

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::arrivals::{Arrivals, Arrived};
 use crate::backend::Opened;
 use crate::claims::Claims;
-use crate::cli::{RevokeArgs, Source};
+use crate::cli::{Level, RevokeArgs, Source};
 use crate::clock::{Mono, sleep_until};
 use crate::failure::Failure;
 use crate::fill::fill;
@@ -43,6 +43,9 @@ pub(crate) struct RevokeToReject {
     #[serde(default)]
     pub(crate) source: Source,
     pub(crate) revocations: usize,
+    /// When the back end was answered.
+    #[serde(default)]
+    pub(crate) level: Level,
     /// Revocations a second.
     pub(crate) rate: f64,
     /// Between two requests with one token at one guard: no time below it can be told.
@@ -136,11 +139,17 @@ pub(crate) fn measure(
     let mut sent = Vec::new();
     for (at, opened) in intended.iter().zip(&opened) {
         sleep_until(*at);
-        let (backend, name, at) = (stage.backend.clone(), opened.session.name.clone(), *at);
+        let (backend, name, at, level) = (
+            stage.backend.clone(),
+            opened.session.name.clone(),
+            *at,
+            args.level,
+        );
         sent.push(stage.runtime.spawn(async move {
             let lag = Mono::now().since(at);
-            let answer = tokio::time::timeout(time_out, backend.end(&name)).await;
+            let answer = tokio::time::timeout(time_out, backend.end_to(&name, level)).await;
             let answer = answer.unwrap_or_else(|_| Err("time-out of the generator".to_owned()));
+            let answer = answer.map(drop);
             (lag, Mono::now().since(at), answer)
         }));
     }
@@ -155,6 +164,7 @@ pub(crate) fn measure(
         guards,
         source,
         revocations: opened.len(),
+        level: args.level,
         rate: args.rate,
         ask_every_ms: ask_every_us as f64 / 1e3,
         time_out_s: time_out.as_secs_f64(),

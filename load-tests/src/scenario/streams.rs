@@ -55,6 +55,20 @@ pub(crate) struct Streams {
     pub(crate) acknowledged_ms: Percentiles,
     /// By how much the generator sent later than intended.
     pub(crate) lag_ms: Percentiles,
+    /// What reports of all followers cost; `None`: there were none.
+    #[serde(default)]
+    pub(crate) reports: Option<Reports>,
+}
+
+/// Reports of all followers, one a second each.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct Reports {
+    pub(crate) count: u64,
+    pub(crate) failed: u64,
+    /// What one costs the node, µs of processor time; the streams' heartbeats are in it.
+    pub(crate) cpu_each_us: f64,
+    /// Until it was answered.
+    pub(crate) answered_ms: Percentiles,
 }
 
 pub(crate) fn run(args: &StreamsArgs) -> Result<ExitCode, Failure> {
@@ -99,6 +113,10 @@ fn measure(stage: &Stage, args: &StreamsArgs) -> Result<Streams, Failure> {
         std::thread::sleep(Duration::from_millis(20));
     }
     let after = usage();
+    let reports = match args.reports {
+        0 => None,
+        rounds => Some(stage.runtime.block_on(report(stage, args, rounds))?),
+    };
     streams.abort_all();
     shown.finish();
 
@@ -134,7 +152,65 @@ fn measure(stage: &Stage, args: &StreamsArgs) -> Result<Streams, Failure> {
         last_ms: slowest.percentiles(),
         acknowledged_ms: answers.percentiles(),
         lag_ms: lags.percentiles(),
+        reports,
     })
+}
+
+/// Every follower reports its place once a second, spread over that second.
+async fn report(stage: &Stage, args: &StreamsArgs, rounds: u32) -> Result<Reports, Failure> {
+    let before = Usage::of_all(&stage.stand().pids);
+    let (log_id, partitions) = stage.backend.log().await?;
+    let gap = Duration::from_secs(1) / u32::try_from(args.streams)?;
+    let start = Mono::now();
+    let mut calls = JoinSet::new();
+    for number in 0..rounds.saturating_mul(u32::try_from(args.streams)?) {
+        tokio::time::sleep(start.plus(gap * number).since(Mono::now())).await;
+        let replica = number as usize % args.streams;
+        let request = pb::ReportProgressRequest {
+            subscriber: Some(subscriber(replica)),
+            log_id: log_id.clone(),
+            // Further with each round, as heartbeats move a guard.
+            positions: (0..partitions)
+                .map(|partition| pb::Watermark {
+                    partition,
+                    next_offset: u64::from(number),
+                })
+                .collect(),
+            report_id: crate::backend::request_id(),
+            ..Default::default()
+        };
+        let backend = stage.backend.clone();
+        calls.spawn(async move {
+            let sent = Mono::now();
+            let told = backend.report(request).await;
+            (told, Mono::now().since(sent))
+        });
+    }
+    let (mut count, mut failed, mut answered) = (0, 0, Latencies::new(3));
+    while let Some(call) = calls.join_next().await {
+        let (told, taken) = call?;
+        count += 1;
+        failed += u64::from(told.is_err());
+        answered.record(taken);
+    }
+    let after = Usage::of_all(&stage.stand().pids);
+    Ok(Reports {
+        count,
+        failed,
+        cpu_each_us: after.cpu_ms_since(&before) * 1e3 / count.max(1) as f64,
+        answered_ms: answered.percentiles(),
+    })
+}
+
+fn subscriber(replica: usize) -> pb::Subscriber {
+    pb::Subscriber {
+        name: "load".to_owned(),
+        replica: format!("load-{replica}"),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        min_reader: curfew_core::record::READER,
+        source: pb::FollowerSource::Hub.into(),
+        ..Default::default()
+    }
 }
 
 /// Opens all streams and waits until each has its snapshot.
@@ -143,14 +219,7 @@ async fn open(stage: &Stage, count: usize, arrived: &Arc<Arrived>) -> Result<Joi
     let (ready, mut readies) = mpsc::channel(count.max(1));
     for replica in 0..count {
         let request = pb::WatchRevocationsRequest {
-            subscriber: Some(pb::Subscriber {
-                name: "load".to_owned(),
-                replica: format!("load-{replica}"),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                min_reader: curfew_core::record::READER,
-                source: pb::FollowerSource::Hub.into(),
-                ..Default::default()
-            }),
+            subscriber: Some(subscriber(replica)),
             ..Default::default()
         };
         let (backend, arrived, ready) = (stage.backend.clone(), arrived.clone(), ready.clone());

@@ -180,7 +180,7 @@ fn follower(encoder: &mut DescriptorEncoder<'_>, authority: &Authority) -> fmt::
     gauge(
         encoder,
         "curfew_followers",
-        "Guards and others that reported to this node and are remembered",
+        "Guards and authorities of the whole fleet that are registered, as far as this node knows",
         None,
         [(vec![], float(authority.subscribers_len()))],
     )

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use curfew_authority::{Authority, Parts};
+use curfew_authority::{AdoptRequest, Authority, Parts};
 use curfew_clock::SystemClock;
 use curfew_core::time::Clock as _;
 use curfew_grpc::Serves;
@@ -35,6 +35,15 @@ const ROTATE_EVERY: Duration = Duration::from_secs(60);
 const RELOAD_EVERY: Duration = Duration::from_secs(10);
 /// What a drain may take beyond the connections' own time: the engine's last commit, and closing it.
 const DRAIN_SLACK: Duration = Duration::from_secs(10);
+
+/// What an operator says when a node is started, beside its settings.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Start {
+    /// Take the clock as right although the newest commit is stamped later.
+    pub(crate) accept_clock: bool,
+    /// Take the topic that is there as the log, though the directory names another.
+    pub(crate) adopt_log: bool,
+}
 
 /// A running node.
 #[derive(Debug)]
@@ -85,10 +94,10 @@ pub(crate) fn is_in_use(error: &(dyn std::error::Error + 'static)) -> bool {
 
 impl Node {
     /// Opens the data, finds or makes what a directory must have, and listens.
-    pub(crate) async fn start(config: Config, accept_clock: bool) -> Result<Self, Failure> {
+    pub(crate) async fn start(config: Config, start: Start) -> Result<Self, Failure> {
         let clock = Arc::new(SystemClock);
         let entropy = Arc::new(SystemEntropy);
-        let state = State::open(&config, accept_clock, clock.clone(), entropy.clone()).await?;
+        let state = State::open(&config, start, clock.clone(), entropy.clone()).await?;
         // The state is ours: what is written there is of a node that is gone, and its port may be another's.
         let address = state.is_ours_alone.then(|| config.data.join(ADDRESS));
         if let Some(address) = address.as_ref().filter(|address| address.exists()) {
@@ -137,6 +146,9 @@ impl Node {
             entropy,
         };
         let authority = Authority::new(parts, settings, state.identity);
+        if start.adopt_log {
+            adopt_log(&authority).await?;
+        }
         if !is_ours_alone {
             // Before the directory names the log: whoever finds one without the other knows that something was lost.
             authority
@@ -257,6 +269,20 @@ impl Node {
             tracing::warn!("drain took too long; what is left is dropped");
         }
     }
+}
+
+/// Makes the topic that is there the log, where nobody is left who knows what the one before said.
+async fn adopt_log(authority: &Authority) -> Result<(), Failure> {
+    let request = AdoptRequest {
+        force: true,
+        validate_only: false,
+        nobody_knows: true,
+        by: "curfew serve --adopt-log".into(),
+    };
+    let read = authority.poll_directory().await;
+    read.map_err(|refusal| refusal.to_string())?;
+    let adopted = authority.adopt_log(&request).await;
+    adopted.map(drop).map_err(|refusal| refusal.to_string().into())
 }
 
 fn url(is_secure: bool, address: SocketAddr) -> String {

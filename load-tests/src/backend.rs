@@ -121,6 +121,26 @@ impl Backend {
         }
     }
 
+    /// The tenant, by name.
+    pub(crate) fn parent(&self) -> &str {
+        &self.0.parent
+    }
+
+    /// The client, by name.
+    pub(crate) fn client(&self) -> &str {
+        &self.0.client
+    }
+
+    /// The resource, by name.
+    pub(crate) fn resource(&self) -> &str {
+        &self.0.resource
+    }
+
+    /// What a grant is asked for.
+    pub(crate) fn scopes(&self) -> &[String] {
+        &self.0.scopes
+    }
+
     pub(crate) fn identity(&self) -> &Identity {
         &self.0.identity
     }
@@ -132,7 +152,7 @@ impl Backend {
         self.0.channels.get(turn).cloned().unwrap_or_else(lazy)
     }
 
-    fn authorized<T>(&self, message: T) -> Request<T> {
+    pub(crate) fn authorized<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         let bearer = MetadataValue::clone(&self.0.bearer.load());
         request.metadata_mut().insert("authorization", bearer);
@@ -257,7 +277,7 @@ impl Backend {
 }
 
 /// Why the target said no: the reason of the catalogue, or the status code.
-fn reason(status: &Status) -> String {
+pub(crate) fn reason(status: &Status) -> String {
     status
         .get_details_error_info()
         .map(|info| info.reason)

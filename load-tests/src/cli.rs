@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::compare;
 use crate::failure::Failure;
+use crate::faults::fault::{Fault, Topology};
 use crate::open_loop::Bounds;
 use crate::part;
 use crate::scenario;
@@ -40,6 +41,8 @@ enum Command {
     /// Most of these, short: the limits, refreshes at the most, at three tenths and at half of it, a mixed
     /// load, and revocations to guards.
     Quick(QuickArgs),
+    /// Injects random faults into real servers and nodes under a mixed load, and checks what is promised after each.
+    Faults(FaultsArgs),
     /// Two reports side by side, with the ratio of each figure.
     Compare(CompareArgs),
     /// Commits and signatures in a process of their own; `limits` starts it.
@@ -328,6 +331,37 @@ pub(crate) struct CapacityArgs {
     pub(crate) channels: usize,
 }
 
+/// Which faults, and for how long.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct FaultsArgs {
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    /// No fault begins after so many minutes.
+    #[arg(long, default_value_t = 10.0, value_parser = rate)]
+    pub(crate) minutes: f64,
+    /// And none after so many.
+    #[arg(long)]
+    pub(crate) faults_max: Option<u64>,
+    /// Where chance begins: the same seed injects the same faults in the same order.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Layouts of the store, one after the other; by default all.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) stores: Vec<Topology>,
+    /// Faults to choose from; by default all.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) faults: Vec<Fault>,
+    /// Nodes on the store.
+    #[arg(long, default_value_t = 2, value_parser = nodes)]
+    pub(crate) nodes: usize,
+    /// Faults before the next layout comes.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) faults_each: u64,
+    /// The `curfew` to start; by default the one beside this program.
+    #[arg(long)]
+    pub(crate) curfew: Option<PathBuf>,
+}
+
 /// Which reports.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CompareArgs {
@@ -403,6 +437,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Streams(args) => scenario::streams::run(&args),
         Command::Capacity(args) => scenario::capacity::run(&args),
         Command::Quick(args) => scenario::quick::run(&args),
+        Command::Faults(args) => scenario::faults::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::BareLimits { data, ms, callers } => {
             part::limits::run(&data, Duration::from_millis(ms), callers).map(|()| ExitCode::SUCCESS)

@@ -24,6 +24,10 @@ impl Mono {
         Self(self.0.saturating_add(length.as_nanos() as u64))
     }
 
+    pub(crate) const fn minus(self, length: Duration) -> Self {
+        Self(self.0.saturating_sub(length.as_nanos() as u64))
+    }
+
     /// How long after `earlier` this is; zero where it is not after it.
     pub(crate) const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

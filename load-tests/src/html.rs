@@ -81,7 +81,7 @@ pub(crate) fn page(report: &Report) -> Result<String, Failure> {
 }
 
 /// A date and time of day, UTC.
-fn when(unix_ms: i64) -> String {
+pub(crate) fn when(unix_ms: i64) -> String {
     jiff::Timestamp::from_millisecond(unix_ms).map_or_else(
         |_| format!("{unix_ms} ms since 1970"),
         |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string(),

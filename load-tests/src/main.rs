@@ -22,6 +22,7 @@ mod clock;
 mod closed_loop;
 mod compare;
 mod failure;
+mod faults;
 mod fill;
 mod html;
 mod latency;

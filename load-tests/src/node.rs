@@ -142,16 +142,21 @@ impl Setup {
 
     /// Starts the `number`th node on a state that was seeded, and waits until it is ready.
     pub(crate) fn start(&self, number: usize) -> Result<Node, Failure> {
-        // What it logs is kept beside its data, not mixed into our output.
+        self.start_at(number, 0)
+    }
+
+    /// The same, with gRPC on this port of the loopback.
+    pub(crate) fn start_at(&self, number: usize, port: u16) -> Result<Node, Failure> {
+        // What it logs is kept beside its data, not mixed into our output; of a node that is started again all.
         let log = self.data.join(format!("load-node-{number}.log"));
         let begun = Mono::now();
         let mut child = self
             .command("serve")
-            .args(["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+            .args(["--grpc", &format!("127.0.0.1:{port}"), "--http", "127.0.0.1:0"])
             .args(["--base-url", BASE_URL])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(std::fs::File::create(&log)?)
+            .stderr(std::fs::File::options().create(true).append(true).open(&log)?)
             .spawn()
             .map_err(|error| self.not_started(&error))?;
         let told = child.stdout.take().map(until_ready);
@@ -176,8 +181,31 @@ impl Node {
         self.child.id()
     }
 
+    /// SIGKILL: no drain, no goodbye.
+    pub(crate) fn kill(self) {
+        drop(self);
+    }
+
+    /// SIGSTOP: it is there, and does nothing.
+    pub(crate) fn stop_the_clock(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub(crate) fn go_on(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.child.id()).ok();
+        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+            // One that is gone already needs no signal.
+            let _ = rustix::process::kill_process(pid, signal);
+        }
+    }
+
     /// The last that it logged.
-    fn logged(&self) -> String {
+    pub(crate) fn logged(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<_> = text.lines().rev().take(5).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join(" / ")
@@ -185,13 +213,7 @@ impl Node {
 
     /// Asks it to drain, and waits until it is gone; kills it where that takes too long.
     pub(crate) fn stop(mut self) {
-        if let Some(pid) = i32::try_from(self.child.id())
-            .ok()
-            .and_then(rustix::process::Pid::from_raw)
-        {
-            // One that is gone already needs no signal.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
+        self.signal(rustix::process::Signal::TERM);
         let until = Mono::now().plus(STOP_TIME_MAX);
         while Mono::now() < until {
             if let Ok(Some(_)) = self.child.try_wait() {

@@ -66,6 +66,25 @@ impl Progress {
         Shown::of(bar)
     }
 
+    /// Some time that is filled with one thing after the other.
+    pub(crate) fn steps(self, name: &str, length: Duration) -> Shown {
+        let bar = self.bar(length.as_secs(), name, "{prefix} {bar:24} {elapsed} {msg}");
+        let (drawn, begun) = (bar.clone(), Mono::now());
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let draw = move || {
+            while !stopped.load(Ordering::Relaxed) {
+                std::thread::park_timeout(DRAW_EVERY);
+                drawn.set_position(Mono::now().since(begun).as_secs());
+            }
+        };
+        Shown {
+            bar,
+            stop,
+            thread: self.is_shown.then(|| std::thread::spawn(draw)),
+        }
+    }
+
     /// A run of an open loop.
     pub(crate) fn run(self, name: &str, length: Duration, live: Arc<Live>) -> Shown {
         let ms = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
@@ -114,6 +133,19 @@ impl Shown {
     pub(crate) fn counter(&self) -> impl Fn() + Clone + Send + 'static {
         let bar = self.bar.clone();
         move || bar.inc(1)
+    }
+
+    /// What is done now; a line of its own where nobody looks at a picture.
+    pub(crate) fn say(&self, what: String) {
+        if self.bar.is_hidden() {
+            eprintln!("curfew-load: {what}");
+        }
+        self.bar.set_message(Cow::Owned(what));
+    }
+
+    /// Something that is to be read at once, and stays.
+    pub(crate) fn note(&self, what: &str) {
+        self.bar.suspend(|| eprintln!("curfew-load: {what}"));
     }
 
     pub(crate) fn finish(mut self) {

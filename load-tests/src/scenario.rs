@@ -2,6 +2,7 @@
 
 pub(crate) mod bare_log;
 pub(crate) mod capacity;
+pub(crate) mod faults;
 pub(crate) mod limits;
 pub(crate) mod load;
 pub(crate) mod quick;

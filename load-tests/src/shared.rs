@@ -46,17 +46,25 @@ impl SharedArgs {
     /// With a prefix of its own; `None`: nodes keep their state themselves.
     pub(crate) fn fresh(&self) -> Option<Shared> {
         let (redis, kafka) = (self.redis.clone()?, self.kafka.clone()?);
-        let chance = std::iter::repeat_with(|| fastrand::char('a'..='z'));
         Some(Shared {
-            redis,
             redis_password: self.redis_password.clone(),
-            kafka,
-            prefix: chance.take(PREFIX_BYTES).collect(),
+            ..Shared::new(redis, kafka)
         })
     }
 }
 
 impl Shared {
+    /// With a prefix of its own.
+    pub(crate) fn new(redis: String, kafka: String) -> Self {
+        let chance = std::iter::repeat_with(|| fastrand::char('a'..='z'));
+        Self {
+            redis,
+            redis_password: None,
+            kafka,
+            prefix: chance.take(PREFIX_BYTES).collect(),
+        }
+    }
+
     /// The topic of these nodes begins with it.
     pub(crate) fn topic_prefix(&self) -> String {
         format!("{}.", self.prefix)

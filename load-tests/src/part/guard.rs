@@ -188,7 +188,7 @@ fn lock(watched: &Watched) -> std::sync::MutexGuard<'_, BTreeMap<usize, (Mono, S
     watched.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn of_hub(settings: &Settings) -> Result<Box<dyn Source>, Failure> {
+pub(crate) fn of_hub(settings: &Settings) -> Result<Box<dyn Source>, Failure> {
     let channel = connect(&format!("http://{}", settings.address))?;
     let token = CallerToken::new(
         channel.clone(),
@@ -200,13 +200,13 @@ fn of_hub(settings: &Settings) -> Result<Box<dyn Source>, Failure> {
     Ok(source.boxed())
 }
 
-fn of_topic(topic: &Topic) -> Result<Box<dyn Source>, Failure> {
+pub(crate) fn of_topic(topic: &Topic) -> Result<Box<dyn Source>, Failure> {
     let mut options = curfew_guard_kafka::options(&topic.bootstrap);
     options.prefix.clone_from(&topic.prefix);
     Ok(KafkaSource::new(options)?.boxed())
 }
 
-fn guard(settings: &Settings) -> Result<Guard, Failure> {
+pub(crate) fn guard(settings: &Settings) -> Result<Guard, Failure> {
     let keys = JwksSource::Static(settings.keys.clone().into_bytes().into());
     let mut config = Config::new([settings.audience.as_str()]);
     config.bound_ms = if settings.topic.is_some() {

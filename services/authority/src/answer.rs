@@ -36,11 +36,32 @@ pub struct Published {
 pub(crate) fn store_unavailable(error: StoreError) -> Refusal {
     tracing::warn!(error = &error as &dyn std::error::Error, "store call failed");
     match error {
-        StoreError::Unavailable { .. } | StoreError::Full { .. } | StoreError::Corrupt { .. } => {
-            Refusal::new(Stage::Request, Reason::StoreUnavailable)
-        }
+        StoreError::Unavailable { .. }
+        | StoreError::Refused { .. }
+        | StoreError::Full { .. }
+        | StoreError::Corrupt { .. } => Refusal::new(Stage::Request, Reason::StoreUnavailable),
         StoreError::Limit { what } => Refusal::new(Stage::Request, Reason::FieldInvalid).about(what),
     }
+}
+
+/// What a commit whose outcome nobody knows is told as.
+const OUTCOME_UNKNOWN: &str = "it may have been committed";
+
+/// The same of a commit.
+pub(crate) fn commit_failed(error: StoreError) -> Refusal {
+    let is_unknown = matches!(error, StoreError::Unavailable { .. });
+    let refusal = store_unavailable(error);
+    if is_unknown {
+        refusal.about(OUTCOME_UNKNOWN)
+    } else {
+        refusal
+    }
+}
+
+/// Whether the store was not there, and nothing of the call can have become true in it.
+pub(crate) fn is_store_away(refusal: &Refusal) -> bool {
+    let is_unknown = refusal.detail.as_deref() == Some(OUTCOME_UNKNOWN);
+    refusal.reason == Reason::DirectoryStale || (refusal.reason == Reason::StoreUnavailable && !is_unknown)
 }
 
 pub(crate) fn log_unavailable(error: LogError) -> Refusal {

@@ -19,7 +19,6 @@ use curfew_core::time::Millis;
 
 use crate::answer::{Answer, Published};
 use crate::create_session::map;
-use crate::directory::is_store_away;
 use crate::node::Authority;
 use crate::operation::Remembered;
 use crate::seen::Seen;
@@ -112,7 +111,7 @@ impl Authority {
     /// record goes to the log first.
     pub async fn create_revocation(&self, request: RevocationRequest) -> Answer<RevocationAnswer> {
         match self.revoke_in_store(request.clone()).await {
-            Err(refusal) if is_store_away(&refusal) => self.revoke_log_first(&request, refusal).await,
+            Err(refusal) if self.goes_log_first(&refusal) => self.revoke_log_first(&request, refusal).await,
             other => other,
         }
     }

@@ -19,7 +19,7 @@ use curfew_ports::store::PAGE_MAX;
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
-use crate::answer::{Answer, store_unavailable};
+use crate::answer::{Answer, is_store_away, store_unavailable};
 use crate::node::Authority;
 use crate::ring::Ring;
 use crate::seen::Seen;
@@ -156,11 +156,16 @@ impl Authority {
     /// Nothing is minted on it.
     pub async fn known_directory(&self) -> Answer<Arc<Loaded>> {
         match self.fresh_directory().await {
-            Err(refusal) if is_store_away(&refusal) && self.is_directory_known() => {
+            Err(refusal) if self.goes_log_first(&refusal) && self.is_directory_known() => {
                 Ok(self.directory.loaded())
             }
             other => other,
         }
+    }
+
+    /// Whether what is revoked now goes to the log first: the store was not there, and the log may be.
+    pub(crate) fn goes_log_first(&self, refusal: &Refusal) -> bool {
+        is_store_away(refusal) && !self.parts.store.is_log()
     }
 
     fn is_directory_known(&self) -> bool {
@@ -317,11 +322,6 @@ impl Authority {
         project_callers(&mut view);
         Ok(view)
     }
-}
-
-/// Whether the store did not say what happened: what is revoked now goes to the log first.
-pub(crate) fn is_store_away(refusal: &Refusal) -> bool {
-    matches!(refusal.reason, Reason::StoreUnavailable | Reason::DirectoryStale)
 }
 
 fn add(view: &mut DirectoryView, record: Record) {

@@ -10,7 +10,6 @@ use curfew_core::time::Millis;
 use crate::answer::{Answer, Published};
 use crate::create_revocation::Target;
 use crate::create_session::map;
-use crate::directory::is_store_away;
 use crate::node::Authority;
 use crate::operation::Remembered;
 use crate::seen::Seen;
@@ -67,7 +66,7 @@ impl Authority {
     /// log first.
     pub async fn end_session(&self, tenant: TenantId, sid: SessionId, motive: &Motive) -> Answer<EndAnswer> {
         match self.end_session_in_store(tenant, sid, motive).await {
-            Err(refusal) if is_store_away(&refusal) => {
+            Err(refusal) if self.goes_log_first(&refusal) => {
                 self.end_log_first(tenant, Target::Session(sid), motive, refusal)
                     .await
             }
@@ -112,7 +111,7 @@ impl Authority {
         motive: &Motive,
     ) -> Answer<EndAnswer> {
         match self.end_grant_in_store(tenant, sid, gid, motive).await {
-            Err(refusal) if is_store_away(&refusal) => {
+            Err(refusal) if self.goes_log_first(&refusal) => {
                 self.end_log_first(tenant, Target::Grant(sid, gid), motive, refusal)
                     .await
             }

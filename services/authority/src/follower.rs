@@ -4,6 +4,7 @@
 
 mod beat;
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -25,12 +26,30 @@ const RELOADS_MAX: usize = 3;
 /// The pause before a broken tail is opened again.
 const REOPEN_AFTER: Duration = Duration::from_millis(250);
 
+/// What whoever applies a batch must know.
+#[derive(Debug, Default)]
+pub(crate) struct Applying {
+    /// The offset of each log partition below which records are history, read once before or at the start.
+    history: Vec<u64>,
+    /// What was applied last in each log partition: a tail that is opened again gives it first.
+    last: BTreeMap<LogPartition, LogEntry>,
+}
+
+impl Applying {
+    /// Another log is followed from here on.
+    pub(crate) fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
 impl Authority {
     /// Applies everything that the log retains now, so that nothing is answered before it was heard.
     pub async fn catch_up(&self) -> Answer<()> {
         let bounds = self.parts.log.bounds().await.map_err(log_unavailable)?;
-        *self.applying.lock().unwrap_or_else(PoisonError::into_inner) =
-            bounds.iter().map(|bounds| bounds.end).collect();
+        self.applying
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .history = bounds.iter().map(|bounds| bounds.end).collect();
         self.keep_from_here(&bounds).await;
         let mut tail = self.open_tail().await.map_err(log_unavailable)?;
         let mut reloads = 0;
@@ -174,10 +193,7 @@ impl Authority {
     }
 
     async fn open_tail(&self) -> Result<Box<dyn Tail>, LogError> {
-        let positions = self.follower.positions();
-        // Records by `jti` and for foreign issuers have no home but the log: begin with its oldest.
-        let from = positions.map_or(TailFrom::Oldest, TailFrom::Offsets);
-        match self.parts.log.tail(from).await {
+        match self.resume_tail().await {
             // Never "start at latest": what is retained is read again, and there is no freshness meanwhile.
             Err(error @ LogError::OutOfRange { .. }) => {
                 tracing::error!(
@@ -185,24 +201,43 @@ impl Authority {
                     "out of range; the log is read again"
                 );
                 self.reload().await?;
-                let positions = self.follower.positions();
-                self.parts
-                    .log
-                    .tail(positions.map_or(TailFrom::Oldest, TailFrom::Offsets))
-                    .await
+                self.resume_tail().await
             }
             other => other,
         }
+    }
+
+    async fn resume_tail(&self) -> Result<Box<dyn Tail>, LogError> {
+        let Some((from, next)) = self.resume_from() else {
+            // Records by `jti` and for foreign issuers have no home but the log: begin with its oldest.
+            return self.parts.log.tail(TailFrom::Oldest).await;
+        };
+        // A log that ends before what was applied is another one already.
+        Bounds::check(&self.parts.log.bounds().await?, &next)?;
+        self.parts.log.tail(TailFrom::Offsets(from)).await
+    }
+
+    /// Where a tail goes on: at the record that was applied last, so that another one in its place is noticed; and
+    /// what comes next.
+    fn resume_from(&self) -> Option<(Vec<u64>, Vec<u64>)> {
+        let applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = self.follower.positions()?;
+        let from = self.follower.log().all().zip(&next).map(|(partition, next)| {
+            let last = applying.last.get(&partition);
+            last.map_or(*next, |last| last.position.offset.min(*next))
+        });
+        Some((from.collect(), next))
     }
 
     /// Begins again with the oldest retained record. The marks stay, as every record denies for as long as
     /// it lives; the heartbeats and what they proved do not, so that nothing is fresh before it was read.
     async fn reload(&self) -> Result<(), LogError> {
         let bounds = self.parts.log.bounds().await?;
-        let mut history = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         self.metrics.reload();
+        applying.last.clear();
         // What was applied before is read again, and says nothing of how long the way is.
-        *history = self
+        applying.history = self
             .follower
             .log()
             .all()
@@ -233,27 +268,27 @@ impl Authority {
     /// what was applied already is known by its position.
     fn apply(&self, entries: &[LogEntry]) -> Result<(), Reload> {
         let now = self.now();
-        let history = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         for entry in entries {
-            // Before the index knows: a view in which that key still signs would have it refuse, as dead, whatever
-            // is renewed here.
-            match &entry.record {
-                LogRecord::Revocation(revocation) if is_of_key(revocation) => self.directory.distrust(),
-                LogRecord::Directory(_) => self.directory.hear(),
-                LogRecord::Revocation(_)
-                | LogRecord::Heartbeat(_)
-                | LogRecord::SubjectState(_)
-                | LogRecord::Skip(_)
-                | LogRecord::Unknown(_)
-                | LogRecord::Withheld => {}
+            let last = applying.last.get(&entry.position.partition);
+            if last.is_some_and(|last| last.position == entry.position && last != entry) {
+                return Err(Reload::History {
+                    partition: entry.position.partition,
+                    offset: entry.position.offset,
+                    what: "another record lies where the last one was read",
+                });
+            }
+            if self.next_of(entry.position.partition) <= entry.position.offset {
+                self.hear_of(&entry.record);
             }
             let applied = self.follower.apply(entry.position, &entry.record, now)?;
             if applied != Applied::Seen {
+                applying.last.insert(entry.position.partition, entry.clone());
                 self.unmerged.note(self.follower.log(), entry);
                 self.recovery.note(entry, now.boot_ms);
             }
             if let Applied::Revocation(revocation) = &applied {
-                let before = history.get(entry.position.partition.index()).copied();
+                let before = applying.history.get(entry.position.partition.index()).copied();
                 let is_history = before.is_some_and(|before| entry.position.offset < before);
                 let age_ms = now.wall.ms_since(revocation.decided_at);
                 if !is_history {
@@ -265,6 +300,23 @@ impl Authority {
         }
         self.recovery.applied();
         Ok(())
+    }
+
+    /// What a record that is new says of the directory.
+    ///
+    /// Before the index knows: a view in which a revoked key still signs would have it refuse, as dead, whatever is
+    /// renewed here.
+    fn hear_of(&self, record: &LogRecord) {
+        match record {
+            LogRecord::Revocation(revocation) if is_of_key(revocation) => self.directory.distrust(),
+            LogRecord::Directory(_) => self.directory.hear(),
+            LogRecord::Revocation(_)
+            | LogRecord::Heartbeat(_)
+            | LogRecord::SubjectState(_)
+            | LogRecord::Skip(_)
+            | LogRecord::Unknown(_)
+            | LogRecord::Withheld => {}
+        }
     }
 
     fn next_of(&self, partition: LogPartition) -> u64 {

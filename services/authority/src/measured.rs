@@ -81,6 +81,10 @@ impl Store for MeasuredStore {
         answer
     }
 
+    fn is_log(&self) -> bool {
+        self.store.is_log()
+    }
+
     fn kind(&self) -> &'static str {
         self.store.kind()
     }

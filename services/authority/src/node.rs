@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::follower::Applying;
 use crate::journal::Journal;
 use crate::measured::{MeasuredLog, MeasuredStore};
 use crate::metrics::Metrics;
@@ -66,9 +67,8 @@ pub struct Authority {
     pub(crate) reading_back: Arc<Semaphore>,
     pub(crate) tokens: Arc<TokenCache>,
     pub(crate) metrics: Arc<Metrics>,
-    // Held while a batch of the log is applied: the follower takes one applier at a time. What is held is
-    // the offset of each log partition below which records are history, read once before or at the start.
-    pub(crate) applying: Arc<Mutex<Vec<u64>>>,
+    // Held while a batch of the log is applied: the follower takes one applier at a time.
+    pub(crate) applying: Arc<Mutex<Applying>>,
     // Less lies on the log than was read: nothing more is proven by it until an operator has another adopted.
     pub(crate) log_was_lost: Arc<AtomicBool>,
 }

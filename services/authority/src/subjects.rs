@@ -10,7 +10,6 @@ use curfew_core::time::Millis;
 
 use crate::answer::{Answer, Published};
 use crate::create_session::map;
-use crate::directory::is_store_away;
 use crate::node::Authority;
 use crate::operation::Remembered;
 use crate::transact::Ask;
@@ -51,7 +50,7 @@ impl Authority {
             .change_subject_in_store(tenant, subject.clone(), change, motive)
             .await
         {
-            Err(refusal) if is_store_away(&refusal) && change != Change::Enable => {
+            Err(refusal) if self.goes_log_first(&refusal) && change != Change::Enable => {
                 self.disable_log_first(tenant, &subject, change, motive, refusal)
                     .await
             }
@@ -81,12 +80,18 @@ impl Authority {
         };
         let done = self
             .transact(ask, |context, seen, entropy| {
-                let known = seen.recall(tenant, motive.operation, |remembered| {
-                    if let Remembered::Subject { state, cut_off } = remembered {
-                        Some((state, cut_off))
-                    } else {
-                        None
+                let known = seen.recall(tenant, motive.operation, |remembered| match remembered {
+                    Remembered::Subject { state, cut_off } => Some((state, cut_off)),
+                    // Merged from the log, where a deletion is a cut-off and nothing else.
+                    Remembered::Revoked { record, .. } if change == Change::Delete => {
+                        Some((None, Some(record)))
                     }
+                    Remembered::Revoked { .. }
+                    | Remembered::Session { .. }
+                    | Remembered::Grant { .. }
+                    | Remembered::Ended { .. }
+                    | Remembered::EndedBefore { .. }
+                    | Remembered::Expired => None,
                 });
                 if let Some(verdict) = known {
                     return Decision::of(context.partition, verdict);

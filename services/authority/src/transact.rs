@@ -22,7 +22,7 @@ use curfew_ports::store::{Commit, CommitOutcome};
 
 use tracing::Instrument as _;
 
-use crate::answer::{Answer, Published, store_unavailable};
+use crate::answer::{Answer, Published, commit_failed, store_unavailable};
 use crate::directory::Loaded;
 use crate::node::Authority;
 use crate::seen::Seen;
@@ -127,7 +127,7 @@ impl Authority {
                 }
             }
             let commit = self.commit_of(&ask, &seen, now, decision.writes, decision.publish.clone());
-            match self.parts.store.commit(commit).await.map_err(store_unavailable)? {
+            match self.parts.store.commit(commit).await.map_err(commit_failed)? {
                 CommitOutcome::Committed(committed) => {
                     let published = self.published(decision.publish, committed.positions).await;
                     return value.map(|value| Done {

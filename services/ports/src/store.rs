@@ -112,7 +112,16 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// It has no room.
+    /// It refused, and nothing has happened: a primary without its replicas, one that is being loaded.
+    #[error("the store refuses: {what}")]
+    Refused {
+        /// What was being done.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It has no room, and nothing has happened.
     #[error("the store is full")]
     Full {
         /// Why.
@@ -140,7 +149,7 @@ impl StoreError {
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
-            Self::Unavailable { .. } | Self::Full { .. } => true,
+            Self::Unavailable { .. } | Self::Refused { .. } | Self::Full { .. } => true,
             Self::Corrupt { .. } | Self::Limit { .. } => false,
         }
     }
@@ -165,6 +174,11 @@ pub trait Store: Send + Sync + Debug + 'static {
         cursor: Option<Vec<u8>>,
         limit: usize,
     ) -> Result<Page, StoreError>;
+
+    /// Whether a commit appends to the log in the same transaction: where the store is away, so is the log.
+    fn is_log(&self) -> bool {
+        false
+    }
 
     /// What kind of store this is, for people and telemetry: `embedded`, `redis`, `fake`.
     fn kind(&self) -> &'static str;

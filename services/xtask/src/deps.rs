@@ -159,6 +159,11 @@ pub(crate) fn for_a_while() -> Result<(Redis, Kafka), Failed> {
     Ok((redis, kafka))
 }
 
+/// What real servers need, where it is not there yet.
+pub(crate) fn install_what_is_missing() -> Result<(), Failed> {
+    install::what_is_missing()
+}
+
 fn down(held: &Held, json: bool) -> Result<(), Failed> {
     let ended = kill_all_in(held.path())?;
     held.clear()?;

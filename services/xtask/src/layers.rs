@@ -104,7 +104,8 @@ const TABLE: &[(&str, MayUse)] = &[
     ("services/testing/servers", MayUse::Only(&[])),
     ("services/testing", MayUse::Anything),
     ("services/xtask", MayUse::Only(&["curfew-servers"])),
-    // What a resource server sees, and a bare engine, a bare script and a bare signature to be compared with.
+    // What a resource server sees, a bare engine, a bare script and a bare signature to be compared with, and servers
+    // to inject faults into.
     (
         "load-tests",
         MayUse::Only(&[
@@ -117,6 +118,7 @@ const TABLE: &[(&str, MayUse)] = &[
             "curfew-embedded",
             "curfew-redis",
             "curfew-ports",
+            "curfew-servers",
         ]),
     ),
 ];

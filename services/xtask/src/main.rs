@@ -1,4 +1,4 @@
-//! The project's own commands: test, bench, deps, deny, layers. `cargo xtask help` names them.
+//! The project's own commands: test, bench, faults, deps, deny, layers. `cargo xtask help` names them.
 //!
 //! **Invariant:** a command that could not judge says so and fails; silence never passes for success.
 
@@ -7,6 +7,7 @@ mod buf;
 mod deny;
 mod deps;
 mod error;
+mod faults;
 mod house;
 mod layers;
 mod program;
@@ -53,6 +54,8 @@ enum Command {
         #[command(flatten)]
         shared: quick::Shared,
     },
+    /// Injects random faults into a real Redis, a real Kafka and nodes under load, and checks what is promised.
+    Faults(faults::Faults),
     /// A real Redis and a real Kafka on this machine.
     Deps(deps::Deps),
     /// Judges what is compiled in: bans, licences, sources, and advisories where their database can be had.
@@ -79,6 +82,7 @@ fn run(arguments: &Arguments) -> Result<(), Failed> {
             json, quick, shared, ..
         } if *quick || shared.is_asked() => quick::run(&workspace, shared, *json),
         Command::Bench { json, no_run, .. } => bench::run(&workspace, *json, *no_run),
+        Command::Faults(faults) => faults::run(&workspace, faults),
         Command::Deps(deps) => deps::run(&workspace, deps),
         Command::Deny => deny::judge(&workspace),
         Command::Layers => house::judge(&workspace),

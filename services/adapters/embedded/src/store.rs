@@ -90,6 +90,10 @@ impl Store for Embedded {
         })
     }
 
+    fn is_log(&self) -> bool {
+        true
+    }
+
     fn kind(&self) -> &'static str {
         "embedded"
     }

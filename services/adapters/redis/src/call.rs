@@ -40,7 +40,11 @@ impl Redis {
         let trying = self.tried(partition, ask, &mut last);
         match tokio::time::timeout(self.inner.call_timeout, trying).await {
             Ok(answer) => answer,
-            Err(_) => Err(last.unwrap_or_else(|| Fault::new(Effect::Silent, "no answer in time"))),
+            // What was under way when the time ended may have happened, whatever the tries before it said.
+            Err(_) => {
+                let why = last.map_or_else(|| "no answer in time".to_owned(), |fault| fault.to_string());
+                Err(Fault::new(Effect::Silent, why))
+            }
         }
     }
 

@@ -78,9 +78,15 @@ impl Fault {
                 source: Box::new(self),
             };
         }
-        StoreError::Unavailable {
-            what,
-            source: Box::new(self),
+        let source = Box::new(self.clone());
+        match self.effect {
+            Effect::Broken | Effect::Silent => StoreError::Unavailable { what, source },
+            Effect::Nothing
+            | Effect::Demoted
+            | Effect::Moved
+            | Effect::NoScript
+            | Effect::Refused
+            | Effect::Full => StoreError::Refused { what, source },
         }
     }
 }

@@ -21,7 +21,7 @@ use curfew_core::stored::{Key, Record};
 use curfew_ports::store::{CommitOutcome, Store};
 use curfew_ports::testing::{Law, StoreUnderTest};
 use curfew_redis::{Options, Redis, Servers};
-use curfew_servers::{ClusterOptions, RedisCluster};
+use curfew_servers::{ClusterOptions, Failover, RedisCluster};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 const HERE: Partition = Partition::DIRECTORY;
@@ -88,63 +88,16 @@ impl StoreUnderTest for Subject {
 
     async fn change_incarnation(&mut self) -> Law {
         let before = settled(&self.store, HERE).await.incarnation;
-        take_over(&self.cluster).await;
+        take_over(&self.cluster);
         settled_after(&self.store, HERE, before).await;
         Ok(())
     }
 }
 
 /// The replica of the owner takes its place, with nothing lost.
-async fn take_over(cluster: &RedisCluster) {
+fn take_over(cluster: &RedisCluster) {
     cluster.wait_until_well().unwrap();
-    let owner = cluster.master_of(KEY).unwrap();
-    let mut next = 0;
-    for look in 0..common::LOOKS_MAX {
-        // After a failover nodes take a moment to agree whose replica is whose. A master votes about another one once
-        // in ten seconds, and what was denied is over after five: then it is asked for again.
-        if look >= next
-            && let Some(replica) = replica_of(cluster, owner)
-        {
-            cluster
-                .node(replica)
-                .unwrap()
-                .command(&["CLUSTER", "FAILOVER"])
-                .unwrap();
-            next = look + 500;
-        }
-        if cluster.master_of(KEY).is_ok_and(|now| now != owner) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("nobody takes over");
-}
-
-/// As all of them see it: a master votes for no replica that it takes for something else.
-fn replica_of(cluster: &RedisCluster, owner: usize) -> Option<usize> {
-    let id = cluster
-        .node(owner)
-        .unwrap()
-        .command(&["CLUSTER", "MYID"])
-        .unwrap();
-    let seen = |observer: usize| {
-        let nodes = cluster
-            .node(observer)
-            .unwrap()
-            .command(&["CLUSTER", "NODES"])
-            .unwrap();
-        let replica = nodes
-            .lines()
-            .find(|line| line.split(' ').nth(3) == Some(id.trim()))?;
-        (0..6).find(|index| {
-            let port = cluster.node(*index).unwrap().port();
-            replica.contains(&format!(":{port}@"))
-        })
-    };
-    let replica = seen(owner)?;
-    (0..6)
-        .all(|observer| seen(observer) == Some(replica))
-        .then_some(replica)
+    cluster.fail_over(KEY, Failover::Agreed).unwrap();
 }
 
 curfew_ports::store_contract!(fresh, unsupported: {
@@ -189,7 +142,7 @@ async fn a_replica_that_is_not_as_it_must_be_decides_nothing_when_it_is_promoted
     };
     let all = || (0..6).filter(|index| *index != owner);
     all().for_each(|index| set(index, "volatile-ttl"));
-    take_over(&cluster).await;
+    take_over(&cluster);
     let mut told = String::new();
     for _ in 0..common::LOOKS_MAX {
         if let Err(error) = store.read(HERE, &[Key::Sequence]).await {

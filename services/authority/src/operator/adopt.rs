@@ -184,11 +184,14 @@ impl Authority {
     /// Follows the log that the directory names by now, and beats once nobody does for another.
     async fn take(&self, log: LogIdentity) -> Answer<()> {
         {
-            let _one = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
             if !self.follower.adopt(log) {
                 let refusal = Refusal::new(Stage::Request, Reason::LogUnavailable);
                 return Err(refusal.about("the log that was adopted has another number of partitions"));
             }
+            // Offsets of the log before say nothing here.
+            applying.forget();
+            self.unmerged.begin_anew(log);
         }
         self.directory.distrust();
         tokio::time::sleep(Duration::from_millis(SETTLED_AFTER_MS.unsigned_abs())).await;

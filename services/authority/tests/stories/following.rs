@@ -474,3 +474,39 @@ async fn two_nodes_that_bootstrap_at_once_end_with_one_ring_and_one_system_tenan
         }
     }
 }
+
+#[tokio::test]
+async fn p14_another_record_in_the_place_of_the_last_one_is_noticed_when_the_tail_is_opened_again() {
+    use curfew_core::record::LogRecord;
+    use curfew_ports::log::Log as _;
+    let world = World::with_outbox().await;
+    let tokens = world.sign_in("alice", "web").await;
+    let revoked = world
+        .revoke(Target::Session(tokens.issued.refresh.sid))
+        .await
+        .unwrap();
+    world.hear().await;
+    let partition = world.identity.home_of(world.key_of(&tokens).partition());
+    let records = world.log.records(partition);
+    let reloads = world.authority.metrics().reloads();
+    // The last record was lost with its leader, and another one has its offset.
+    world
+        .log
+        .truncate(partition, u64::try_from(records.len() - 1).unwrap());
+    let other = records.iter().rev().nth(1).unwrap().clone();
+    assert!(matches!(
+        other,
+        LogRecord::Revocation(_) | LogRecord::Heartbeat(_)
+    ));
+    world.log.append(partition, &other).await.unwrap();
+    world.log.append(partition, &other).await.unwrap();
+    world.authority.catch_up().await.unwrap();
+    assert!(
+        world.authority.metrics().reloads() > reloads,
+        "the history is another one"
+    );
+    // What was known goes on denying.
+    let refused = world.refresh("web", &tokens.refresh_token).await.unwrap_err();
+    assert_eq!(refused.reason, Reason::SessionEnded);
+    assert!(revoked.record.is_some());
+}

@@ -38,13 +38,12 @@ async fn by_the_store(world: &World, token: &str) -> Result<(), Reason> {
     answer.map(drop).map_err(|refusal| refusal.reason)
 }
 
+/// What is revoked, of a world in which these tokens were issued.
+type Of = fn(&World, &curfew_authority::IssuedTokens) -> Target;
+
 #[tokio::test]
 async fn every_scope_is_revoked_durably_without_the_store_and_converges_when_it_is_back() {
-    let scopes: [(
-        fn(&World, &curfew_authority::IssuedTokens) -> Target,
-        usize,
-        Reason,
-    ); 6] = [
+    let scopes: [(Of, usize, Reason); 6] = [
         (
             |_, tokens| Target::Session(tokens.issued.refresh.sid),
             1,

@@ -142,16 +142,30 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM, and the exit code.
-    pub fn terminate(mut self) -> i32 {
+    /// SIGSTOP: it is there, and does nothing.
+    pub fn stop_the_clock(&self) {
+        self.signal("-STOP");
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         assert!(
             Command::new("kill")
-                .args(["-TERM", &pid])
+                .args([signal, &pid])
                 .status()
                 .unwrap()
                 .success()
         );
+    }
+
+    /// SIGTERM, and the exit code.
+    pub fn terminate(mut self) -> i32 {
+        self.signal("-TERM");
         self.child.wait().unwrap().code().unwrap_or(-1)
     }
 }

@@ -213,6 +213,22 @@ impl Kafka {
         self.wait(index)
     }
 
+    /// Starts every broker that is dead again. None of them answers before most of them run.
+    ///
+    /// # Errors
+    /// One does not answer.
+    pub fn restart_all(&mut self) -> Result<(), Error> {
+        let mut started = Vec::new();
+        for (index, broker) in self.brokers.iter_mut().enumerate() {
+            if broker.process.ended()?.is_some() {
+                let node = broker.ports.node(index.saturating_add(1));
+                broker.process = process(&self.jars, &[], &node, &broker.directory, self.stays)?;
+                started.push(index);
+            }
+        }
+        started.into_iter().try_for_each(|index| self.wait(index))
+    }
+
     /// SIGSTOP to one broker: connections stay, and nothing is answered.
     pub fn stop_the_clock(&self, broker: usize) {
         if let Some(broker) = self.brokers.get(broker) {
@@ -225,6 +241,28 @@ impl Kafka {
         if let Some(broker) = self.brokers.get(broker) {
             broker.process.go_on();
         }
+    }
+
+    /// The disk of one broker is full: every write to a file fails, which ends it, as Kafka wants it.
+    ///
+    /// # Errors
+    /// There is no such broker, or this system does not let us.
+    pub fn fill_disk(&self, broker: usize) -> Result<(), Error> {
+        let Some(broker) = self.brokers.get(broker) else {
+            return Err(Error::Options("there is no broker of this index"));
+        };
+        broker.process.limit_files(Some(1))
+    }
+
+    /// Whether the broker of this index runs.
+    ///
+    /// # Errors
+    /// There is no such broker.
+    pub fn is_running(&mut self, broker: usize) -> Result<bool, Error> {
+        let Some(broker) = self.brokers.get_mut(broker) else {
+            return Err(Error::Options("there is no broker of this index"));
+        };
+        Ok(broker.process.ended()?.is_none())
     }
 
     /// Runs one of Kafka's own tools, `kafka-topics` or `kafka-acls` or `kafka-configs`, as one who may everything,

@@ -16,12 +16,16 @@ mod missing;
 mod ports;
 mod process;
 mod program;
+mod proxy;
 mod redis;
 
 pub use crate::error::Error;
 pub use crate::kafka::{Kafka, KafkaOptions, KafkaSasl, KafkaTls};
 pub use crate::left::{Left, kill_all_in, running_in};
 pub use crate::missing::{Missing, missing};
+pub use crate::ports::Lease;
+pub use crate::proxy::{Direction, Peer, Proxy};
 pub use crate::redis::{
-    ClusterOptions, Redis, RedisCluster, RedisOptions, RedisProgram, RedisTls, SentinelOptions, Sentinels,
+    ClusterOptions, Failover, Redis, RedisCluster, RedisOptions, RedisProgram, RedisTls, SentinelOptions,
+    Sentinels,
 };

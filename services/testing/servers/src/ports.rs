@@ -17,14 +17,18 @@ const LAST: u16 = 31_999;
 
 /// A port on 127.0.0.1, ours until this is dropped: a server may be killed and bind it again.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub struct Lease {
     port: u16,
     /// Locked; the system lets go of it with the process.
     _lock: File,
 }
 
 impl Lease {
-    pub(crate) fn take() -> Result<Self, Error> {
+    /// Takes one that is free.
+    ///
+    /// # Errors
+    /// None is.
+    pub fn take() -> Result<Self, Error> {
         let locks = cache::directory("ports")?;
         let span = LAST.saturating_sub(FIRST).saturating_add(1);
         // From a place by chance, so that those who start together do not all try the same.
@@ -49,7 +53,9 @@ impl Lease {
         })
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// Its number.
+    #[must_use]
+    pub fn port(&self) -> u16 {
         self.port
     }
 }

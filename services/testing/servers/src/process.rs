@@ -12,7 +12,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Signal, kill_process, kill_process_group};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, kill_process, kill_process_group, prlimit};
 
 use crate::clock::Deadline;
 use crate::error::Error;
@@ -71,7 +71,7 @@ impl Process {
                 return Err(start.program.not_started(io::ErrorKind::NotFound.into()));
             }
             command = Command::new(BIND_LIVES.0);
-            command.args(BIND_LIVES.1).arg(start.program.name);
+            command.args(BIND_LIVES.1).args(IGNORING).arg(start.program.name);
         }
         arrange(&mut command);
         let child = spawn(command).map_err(|source| start.program.not_started(source))?;
@@ -165,6 +165,22 @@ impl Process {
         self.signal(Signal::CONT);
     }
 
+    /// From now on no file of it may become longer than this: every write beyond fails, as on a full disk, and needs
+    /// no right that a test does not have. `None`: as long as it likes.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) -> Result<(), Error> {
+        let failed = |source: rustix::io::Errno| Error::Start {
+            program: self.name.clone(),
+            source: source.into(),
+        };
+        let pid = pid_of(&self.child);
+        let maximum = getrlimit(Resource::Fsize).maximum;
+        let limit = Rlimit {
+            current: bytes.or(maximum),
+            maximum,
+        };
+        prlimit(pid, Resource::Fsize, limit).map(drop).map_err(failed)
+    }
+
     /// It outlives us.
     pub(crate) fn leave(&mut self) {
         self.is_left = true;
@@ -197,6 +213,9 @@ impl Drop for Process {
 
 /// Lets a program die with the thread that started it (util-linux).
 const BIND_LIVES: (&str, [&str; 3]) = ("setpriv", ["--pdeathsig", "KILL", "--"]);
+
+/// A write beyond [`Process::limit_files`] is to be an error, as on a full disk, and not the end of the program.
+const IGNORING: [&str; 4] = ["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"];
 
 /// Whether there is such a thing; elsewhere than on Linux a killed test leaves its servers behind.
 static CAN_BIND_LIVES: LazyLock<bool> = LazyLock::new(|| is_on_path(BIND_LIVES.0));

@@ -17,7 +17,7 @@ use crate::ports::Lease;
 use crate::process::{Process, Start};
 use crate::program::{Program, REDIS_SERVER, VALKEY_SERVER};
 
-pub use self::cluster::{ClusterOptions, RedisCluster};
+pub use self::cluster::{ClusterOptions, Failover, RedisCluster};
 use self::config::Kind;
 pub use self::sentinels::{SentinelOptions, Sentinels};
 
@@ -187,6 +187,22 @@ impl Redis {
         self.process.go_on();
     }
 
+    /// Its disk is full: every write to a file fails, and it says so to whoever wants to write.
+    ///
+    /// # Errors
+    /// This system does not let us.
+    pub fn fill_disk(&self) -> Result<(), Error> {
+        self.process.limit_files(Some(1))
+    }
+
+    /// There is room on its disk again.
+    ///
+    /// # Errors
+    /// This system does not let us.
+    pub fn free_disk(&self) -> Result<(), Error> {
+        self.process.limit_files(None)
+    }
+
     /// Runs one command by `redis-cli`, and gives back what it prints.
     ///
     /// # Errors
@@ -202,11 +218,15 @@ impl Redis {
     /// It took longer than [`Redis::start`] may.
     pub fn wait_for_replicas(&mut self, count: usize) -> Result<(), Error> {
         let (options, port) = (&self.options, self.lease.port());
-        let offset = replication(options, port)?.offset;
+        let mut wanted = None;
         self.process
             .ready(START_LIMIT, "replicas that have everything", || {
-                let replicas = replication(options, port)?.replicas;
-                Ok(replicas.iter().filter(|&&has| has >= offset).count() >= count)
+                // A command may fail for a moment: Sentinel kills the connections of whomever it reconfigures.
+                let Ok(said) = replication(options, port) else {
+                    return Ok(false);
+                };
+                let offset = *wanted.get_or_insert(said.offset);
+                Ok(said.replicas.iter().filter(|&&has| has >= offset).count() >= count)
             })
     }
 

@@ -185,3 +185,32 @@ fn a_setting_that_kafka_does_not_take_is_told_with_what_it_said() {
     .unwrap_err();
     assert!(error.to_string().contains("num.io.threads"), "{error}");
 }
+
+#[test]
+fn a_broker_whose_disk_is_full_ends_and_the_other_two_go_on_without_it() {
+    let mut kafka = Kafka::start_with(&KafkaOptions {
+        brokers: 3,
+        ..KafkaOptions::default()
+    })
+    .unwrap();
+    let topic = ["--create", "--topic", "t", "--partitions", "3"];
+    kafka.tool("kafka-topics", &topic).unwrap();
+    kafka.fill_disk(0).unwrap();
+    for _ in 0..600 {
+        if !kafka.is_running(0).unwrap() {
+            break;
+        }
+        // Something for it to write.
+        said(&kcat(
+            &kafka,
+            &["-P", "-t", "t", "-X", "acks=all"],
+            "a\nb\nc\nd\n",
+        ));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(!kafka.is_running(0).unwrap(), "it goes on without a disk");
+    said(&kcat(&kafka, &["-P", "-t", "t", "-X", "acks=all"], "last\n"));
+    kafka.restart(0).unwrap();
+    let told = said(&kcat(&kafka, &["-C", "-t", "t", "-e", "-q"], ""));
+    assert!(told.lines().any(|line| line == "last"), "{told}");
+}

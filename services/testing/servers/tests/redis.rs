@@ -147,3 +147,27 @@ fn a_redis_with_tls_shows_its_certificate_and_wants_one() {
         .unwrap();
     assert!(!bare.status.success(), "without a certificate: {bare:?}");
 }
+
+#[test]
+fn a_redis_whose_disk_is_full_refuses_writes_until_there_is_room() {
+    let redis = Redis::start_with(&RedisOptions {
+        lines: vec!["appendfsync everysec".to_owned()],
+        ..RedisOptions::default()
+    })
+    .unwrap();
+    redis.command(&["SET", "a", "1"]).unwrap();
+    redis.fill_disk().unwrap();
+    let until = |word: &str| {
+        for _ in 0..2_000 {
+            let said = redis.command(&["SET", "a", "2"]);
+            if said.unwrap_or_else(|error| error.to_string()).contains(word) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("never {word}");
+    };
+    until("MISCONF");
+    redis.free_disk().unwrap();
+    until("OK");
+}

@@ -148,7 +148,7 @@ impl FakeStore {
         let mut state = self.lock();
         state.refuse_if_down("commit")?;
         if state.is_isolated {
-            return Err(StoreError::Unavailable {
+            return Err(StoreError::Refused {
                 what: "commit",
                 source: because("the fake is isolated"),
             });
@@ -246,6 +246,10 @@ impl Store for FakeStore {
             records: records.collect(),
             next,
         })
+    }
+
+    fn is_log(&self) -> bool {
+        self.log.is_some()
     }
 
     fn kind(&self) -> &'static str {

@@ -12,11 +12,27 @@ use crate::clock::Deadline;
 use crate::error::Error;
 use crate::left::Left;
 use crate::ports::Lease;
+use crate::proxy::Proxy;
 
 /// Three masters, the least that Redis accepts, and a replica for each.
 const NODES: usize = 6;
 /// Nodes hear of one another within a few seconds; the rest is for a machine that is busy.
 const LIMIT: Duration = Duration::from_secs(60);
+/// Within what an ordered failover comes about: several tries, on a machine that is busy.
+const FAILOVER_LIMIT: Duration = Duration::from_secs(120);
+/// A master votes about another one once in twice the node time-out, and what was denied is over after that.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// How a replica takes its master's place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Failover {
+    /// The master waits until its replica has everything: nothing is lost.
+    Agreed,
+    /// `FORCE`: the master is not asked, and may be dead; the other masters vote.
+    Forced,
+    /// `TAKEOVER`: nobody is asked.
+    TakenOver,
+}
 
 /// How a cluster is started.
 #[derive(Clone, Default)]
@@ -29,6 +45,8 @@ pub struct ClusterOptions {
     pub user: Option<(String, String)>,
     /// TLS everywhere.
     pub tls: Option<RedisTls>,
+    /// Whether clients and replicas reach a node through a [`Proxy`] alone; without TLS. The bus of the nodes is left.
+    pub proxied: bool,
     /// As [`RedisOptions::stays_in`].
     pub stays_in: Option<PathBuf>,
 }
@@ -46,6 +64,8 @@ impl fmt::Debug for ClusterOptions {
 #[derive(Debug)]
 pub struct RedisCluster {
     nodes: Vec<Redis>,
+    /// One before each node, where it was asked for.
+    proxies: Vec<Proxy>,
 }
 
 impl RedisCluster {
@@ -63,10 +83,19 @@ impl RedisCluster {
     /// As [`RedisCluster::start`].
     pub fn start_with(options: &ClusterOptions) -> Result<Self, Error> {
         let mut nodes = Vec::new();
+        let mut proxies = Vec::new();
         for index in 0..NODES {
+            let bus = Lease::take()?;
+            let mut lines = options.lines.clone();
+            if options.proxied {
+                let proxy = Proxy::start()?;
+                lines.push(format!("cluster-announce-port {}", proxy.port()));
+                lines.push(format!("cluster-announce-bus-port {}", bus.port()));
+                proxies.push(proxy);
+            }
             let options = RedisOptions {
                 program: options.program,
-                lines: options.lines.clone(),
+                lines,
                 user: options.user.clone(),
                 tls: options.tls.clone(),
                 stays_in: options
@@ -74,12 +103,13 @@ impl RedisCluster {
                     .as_ref()
                     .map(|directory| directory.join(format!("redis-{index}"))),
             };
-            nodes.push(Redis::start_as(
-                Kind::InCluster { bus: Lease::take()? },
-                &options,
-            )?);
+            let node = Redis::start_as(Kind::InCluster { bus }, &options)?;
+            if let Some(proxy) = proxies.last() {
+                proxy.lead_to(node.port());
+            }
+            nodes.push(node);
         }
-        let this = Self { nodes };
+        let this = Self { nodes, proxies };
         this.create()?;
         this.wait_until_well()?;
         Ok(this)
@@ -111,6 +141,22 @@ impl RedisCluster {
             .ok_or(Error::Options("there is no node of this index"))
     }
 
+    /// What clients and replicas pass who want to that node.
+    ///
+    /// # Errors
+    /// There is none: [`ClusterOptions::proxied`] was not asked for.
+    pub fn proxy(&self, index: usize) -> Result<&Proxy, Error> {
+        self.proxies
+            .get(index)
+            .ok_or(Error::Options("there is no proxy before the node of this index"))
+    }
+
+    /// Whether that node is told by this port.
+    fn has_port(&self, index: usize, port: u16) -> bool {
+        self.nodes.get(index).is_some_and(|node| node.port() == port)
+            || self.proxies.get(index).is_some_and(|proxy| proxy.port() == port)
+    }
+
     /// Runs one command on whichever node has its key.
     ///
     /// # Errors
@@ -137,9 +183,8 @@ impl RedisCluster {
             .map_err(|_| Error::Options("a slot is a number"))?;
         let nodes = self.command(&["CLUSTER", "NODES"])?;
         let port = nodes.lines().find_map(|line| port_of_master_with(line, slot));
-        self.nodes
-            .iter()
-            .position(|node| Some(node.port()) == port)
+        (0..self.nodes.len())
+            .find(|index| port.is_some_and(|port| self.has_port(*index, port)))
             .ok_or(Error::Options("no master has this slot"))
     }
 
@@ -160,6 +205,65 @@ impl RedisCluster {
             self.is_well() && self.master_of(key).is_ok_and(|master| master != old)
         })?;
         self.master_of(key)
+    }
+
+    /// The replica of the master that has this key takes its place; the index of the new master.
+    ///
+    /// It is ordered only once every living node knows whose replica it is, and again where nothing came of it.
+    ///
+    /// # Errors
+    /// It took more than two minutes; the error has what was refused last.
+    pub fn fail_over(&self, key: &str, failover: Failover) -> Result<usize, Error> {
+        let deadline = Deadline::after(FAILOVER_LIMIT);
+        let (mut old, mut refused) = (None, String::new());
+        let mut next = Deadline::after(Duration::ZERO);
+        loop {
+            let master = self.master_of(key).ok();
+            match (old, master) {
+                (None, Some(master)) => old = Some(master),
+                (Some(old), Some(master)) if master != old => return Ok(master),
+                (Some(_) | None, Some(_) | None) => {}
+            }
+            if next.is_over()
+                && let Some(replica) = old.and_then(|old| self.replica_of(old))
+            {
+                let said = match failover {
+                    Failover::Agreed => replica.command(&["CLUSTER", "FAILOVER"]),
+                    Failover::Forced => replica.command(&["CLUSTER", "FAILOVER", "FORCE"]),
+                    Failover::TakenOver => replica.command(&["CLUSTER", "FAILOVER", "TAKEOVER"]),
+                };
+                refused = said.err().map(|error| error.to_string()).unwrap_or_default();
+                next = Deadline::after(AGAIN);
+            }
+            if !deadline.pause() {
+                return Err(Error::Silent {
+                    server: "Redis Cluster".to_owned(),
+                    waited_s: FAILOVER_LIMIT.as_secs(),
+                    what: "a failover that was ordered".to_owned(),
+                    last_lines: refused,
+                });
+            }
+        }
+    }
+
+    /// The living replica of this master, as all living nodes see it: a master votes for no replica that it takes for
+    /// something else.
+    #[must_use]
+    pub fn replica_of(&self, master: usize) -> Option<&Redis> {
+        let mut found = None;
+        for observer in &self.nodes {
+            let Ok(nodes) = observer.command(&["CLUSTER", "NODES"]) else {
+                continue;
+            };
+            let replica = port_of_replica_of(&nodes, |port| self.has_port(master, port))?;
+            if found.is_some_and(|found| found != replica) {
+                return None;
+            }
+            found = Some(replica);
+        }
+        let index =
+            (0..self.nodes.len()).find(|index| found.is_some_and(|port| self.has_port(*index, port)))?;
+        self.nodes.get(index)
     }
 
     /// Lets all nodes run on; who they are. They must have been started with [`ClusterOptions::stays_in`].
@@ -216,6 +320,29 @@ impl RedisCluster {
     }
 }
 
+/// The living replica of the master with such a port, in what a node says of all.
+fn port_of_replica_of(nodes: &str, is_master: impl Fn(u16) -> bool) -> Option<u16> {
+    let lines = || {
+        nodes
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+    };
+    let id = lines().find_map(|words| {
+        let is_wanted = port_of(words.get(1)?).is_some_and(&is_master);
+        is_wanted.then(|| words.first().copied())?
+    })?;
+    lines().find_map(|words| {
+        let mut flags = words.get(2)?.split(',');
+        let is_living = flags.all(|flag| matches!(flag, "slave" | "myself"));
+        (is_living && words.get(3) == Some(&id)).then(|| port_of(words.get(1)?))?
+    })
+}
+
+/// Of `127.0.0.1:PORT@BUS,HOST`.
+fn port_of(address: &str) -> Option<u16> {
+    address.split(['@', ',']).next()?.rsplit(':').next()?.parse().ok()
+}
+
 /// `ID 127.0.0.1:PORT@BUS,HOST master - 0 0 1 connected 0-5460 5462`.
 fn port_of_master_with(line: &str, slot: u16) -> Option<u16> {
     let words: Vec<_> = line.split_whitespace().collect();
@@ -231,14 +358,7 @@ fn port_of_master_with(line: &str, slot: u16) -> Option<u16> {
     if !(is_living_master && has_slot) {
         return None;
     }
-    words
-        .get(1)?
-        .split(['@', ','])
-        .next()?
-        .rsplit(':')
-        .next()?
-        .parse()
-        .ok()
+    port_of(words.get(1)?)
 }
 
 #[cfg(test)]
@@ -265,5 +385,14 @@ mod tests {
             None
         );
         assert_eq!(port_of_master_with("", 0), None);
+    }
+    #[test]
+    fn the_living_replica_of_a_master_is_read_from_the_nodes() {
+        let nodes = "07c3 127.0.0.1:30001@31001,h myself,master - 0 1426238317239 4 connected 0-5460\n\
+                     07c4 127.0.0.1:30002@31002,h slave,fail 07c3 0 1426238317239 4 connected\n\
+                     07c5 127.0.0.1:30003@31003,h slave 07c3 0 1426238317239 4 connected";
+        assert_eq!(port_of_replica_of(nodes, |port| port == 30_001), Some(30_003));
+        assert_eq!(port_of_replica_of(nodes, |port| port == 30_003), None);
+        assert_eq!(port_of_replica_of(nodes, |port| port == 30_009), None);
     }
 }

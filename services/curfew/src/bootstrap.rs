@@ -8,7 +8,7 @@ use curfew_proto::admin::v1 as admin;
 use crate::cli::Failure;
 use crate::client::{Credential, connect, request_id};
 use crate::config::{self, Config, ConfigArgs};
-use crate::node::{Node, address_of};
+use crate::node::{Node, Start, address_of};
 
 pub(crate) async fn run(node: &ConfigArgs, json: bool) -> Result<(), Failure> {
     let config = config::load(node, &[])?;
@@ -39,7 +39,7 @@ pub(crate) async fn run(node: &ConfigArgs, json: bool) -> Result<(), Failure> {
 /// The running node of the data directory, or one that is started for this command.
 pub(crate) async fn attach(config: Config) -> Result<(Option<Node>, String), Failure> {
     let data = config.data.clone();
-    match Node::start(config.on_free_ports(), false).await {
+    match Node::start(config.on_free_ports(), Start::default()).await {
         Ok(node) => {
             let address = node.operator.to_string();
             Ok((Some(node), address))

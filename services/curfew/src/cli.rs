@@ -114,6 +114,10 @@ pub(crate) struct ServeArgs {
     /// Take this clock as right although the newest commit is stamped later.
     #[arg(long)]
     pub(crate) accept_clock: bool,
+    /// The topic was lost, and no node is left that knows what it said: take the one that is there as the log. Every
+    /// access token that was issued before now is over; nobody is signed out.
+    #[arg(long)]
+    pub(crate) adopt_log: bool,
 }
 
 impl Cli {

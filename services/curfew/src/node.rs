@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use curfew_authority::{Authority, Parts};
+use curfew_authority::{AdoptRequest, Authority, Parts};
 use curfew_clock::SystemClock;
 use curfew_core::time::Clock as _;
 use curfew_grpc::Serves;
@@ -39,6 +39,15 @@ const DRAIN_SLACK: Duration = Duration::from_secs(10);
 
 /// What leaving the list of followers may take: a read and a commit.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
+
+/// What an operator says when a node is started, beside its settings.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Start {
+    /// Take the clock as right although the newest commit is stamped later.
+    pub(crate) accept_clock: bool,
+    /// Take the topic that is there as the log, though the directory names another.
+    pub(crate) adopt_log: bool,
+}
 
 /// A running node.
 #[derive(Debug)]
@@ -89,10 +98,10 @@ pub(crate) fn is_in_use(error: &(dyn std::error::Error + 'static)) -> bool {
 
 impl Node {
     /// Opens the data, finds or makes what a directory must have, and listens.
-    pub(crate) async fn start(config: Config, accept_clock: bool) -> Result<Self, Failure> {
+    pub(crate) async fn start(config: Config, start: Start) -> Result<Self, Failure> {
         let clock = Arc::new(SystemClock);
         let entropy = Arc::new(SystemEntropy);
-        let state = State::open(&config, accept_clock, clock.clone(), entropy.clone()).await?;
+        let state = State::open(&config, start, clock.clone(), entropy.clone()).await?;
         // The state is ours: what is written there is of a node that is gone, and its port may be another's.
         let address = state.is_ours_alone.then(|| config.data.join(ADDRESS));
         if let Some(address) = address.as_ref().filter(|address| address.exists()) {
@@ -146,6 +155,9 @@ impl Node {
             entropy,
         };
         let authority = Authority::new(parts, settings, state.identity);
+        if start.adopt_log {
+            adopt_log(&authority).await?;
+        }
         if !is_ours_alone {
             // Before the directory names the log: whoever finds one without the other knows that something was lost.
             authority
@@ -282,6 +294,20 @@ fn random_word(entropy: &SystemEntropy) -> String {
     let drawn = entropy.draw();
     let first = drawn.first_chunk::<4>().copied().unwrap_or_default();
     format!("{:08x}", u32::from_be_bytes(first))
+}
+
+/// Makes the topic that is there the log, where nobody is left who knows what the one before said.
+async fn adopt_log(authority: &Authority) -> Result<(), Failure> {
+    let request = AdoptRequest {
+        force: true,
+        validate_only: false,
+        nobody_knows: true,
+        by: "curfew serve --adopt-log".into(),
+    };
+    let read = authority.poll_directory().await;
+    read.map_err(|refusal| refusal.to_string())?;
+    let adopted = authority.adopt_log(&request).await;
+    adopted.map(drop).map_err(|refusal| refusal.to_string().into())
 }
 
 fn url(is_secure: bool, address: SocketAddr) -> String {

@@ -9,7 +9,7 @@ use crate::bootstrap::first_admin;
 use crate::cli::{Failure, ServeArgs};
 use crate::client::{Credential, token_of};
 use crate::config::{self, RootKeySource};
-use crate::node::Node;
+use crate::node::{Node, Start};
 use crate::seeds::Seeds;
 
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
@@ -26,7 +26,11 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let config = config::load(&args.node, &flags)?;
     let root_key = config.root_key.clone();
     let whose = args.node.words(&config);
-    let node = Node::start(config, args.accept_clock).await?;
+    let start = Start {
+        accept_clock: args.accept_clock,
+        adopt_log: args.adopt_log,
+    };
+    let node = Node::start(config, start).await?;
     if let Some(seed) = &args.seed {
         plant(&node, seed, &root_key).await?;
     }

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use crate::cli::Failure;
 use crate::config::{Config, Shared};
+use crate::node::Start;
 
 /// What a first start takes from its first heartbeat until the directory names the log, and some more.
 const FIRST_START_MAX: Duration = Duration::from_secs(10);
@@ -49,15 +50,18 @@ impl State {
     /// Opens what the configuration names.
     pub(crate) async fn open(
         config: &Config,
-        accept_clock: bool,
+        start: Start,
         clock: Arc<SystemClock>,
         entropy: Arc<SystemEntropy>,
     ) -> Result<Self, Failure> {
         if let Some(shared) = &config.shared {
-            return Self::shared(shared).await;
+            return Self::shared(shared, start.adopt_log).await;
+        }
+        if start.adopt_log {
+            return Err("`--adopt-log`: this node has a log of its own, in one file with its store".into());
         }
         let options = Options {
-            accept_clock,
+            accept_clock: start.accept_clock,
             ..Options::new(clock, entropy)
         };
         let engine = Embedded::open(&config.data, options)?;
@@ -73,20 +77,35 @@ impl State {
         })
     }
 
-    async fn shared(shared: &Shared) -> Result<Self, Failure> {
+    async fn shared(shared: &Shared, adopt_log: bool) -> Result<Self, Failure> {
         let redis = Redis::open(&shared.redis).await?;
         let mut options = shared.kafka.clone();
-        options.expected = log_of(&redis).await?;
-        if options.expected.is_some() && options.topics == Topics::Create {
+        let named = log_of(&redis).await?;
+        if named.is_some() && options.topics == Topics::Create {
             // What the directory names was there once: it is not made anew.
             options.topics = Topics::Verify;
         }
+        options.expected = named.filter(|_| !adopt_log);
         let topic = options.topic_name();
         let watermarks = watermarks(&options).await;
         let kafka = Kafka::open(options).await?;
-        agree(&redis, &kafka, &topic).await?;
+        let identity = match (adopt_log, named) {
+            (false, _) => {
+                agree(&redis, &kafka, &topic).await?;
+                kafka.log_identity()
+            }
+            (true, Some(named)) => {
+                must_be_lost(named, &kafka, &topic).await?;
+                named
+            }
+            (true, None) => {
+                return Err(
+                    "`--adopt-log`: there is no directory in Redis, and a first start adopts nothing".into(),
+                );
+            }
+        };
         Ok(Self {
-            identity: kafka.log_identity(),
+            identity,
             told: format!(
                 "redis {} (store), kafka {} (log {})",
                 shared.redis.servers,
@@ -128,6 +147,26 @@ async fn log_of(store: &dyn Store) -> Result<Option<LogIdentity>, Failure> {
     Ok(None)
 }
 
+/// Refuses to replace a log that is there.
+async fn must_be_lost(named: LogIdentity, kafka: &Kafka, topic: &str) -> Result<(), Failure> {
+    let found = kafka.log_identity();
+    if found.partitions != named.partitions {
+        return Err(format!(
+            "the topic {topic} has {} partitions, and the log that was lost had {}: make it again with as many",
+            found.partitions, named.partitions
+        )
+        .into());
+    }
+    let is_empty = kafka.bounds().await?.iter().all(|bounds| bounds.end == 0);
+    if is_empty || found != named {
+        return Ok(());
+    }
+    Err(
+        format!("`--adopt-log`: the topic {topic} holds the log that the directory names: it was not lost")
+            .into(),
+    )
+}
+
 /// Refuses a store and a log of which one was lost, or that do not belong together: a first node leaves a
 /// heartbeat on the log before it writes the directory, so neither is ever empty alone for long.
 async fn agree(store: &dyn Store, log: &dyn Log, topic: &str) -> Result<(), Failure> {
@@ -145,7 +184,8 @@ async fn agree(store: &dyn Store, log: &dyn Log, topic: &str) -> Result<(), Fail
                 return Err(format!(
                     "the directory in Redis names a log, and the topic {topic} is empty: the topic was lost and made \
                      again, or another one is meant (`kafka.topic`, `kafka.prefix`, `kafka.bootstrap`); revocations that \
-                     lay there alone are gone, and no node goes on as if they were not"
+                     lay there alone are gone, and no node goes on as if they were not; if a node is still running, \
+                     `curfew admin adopt-log` has it tell the topic what it knows; else `curfew serve --adopt-log`"
                 )
                 .into());
             }

@@ -29,15 +29,16 @@ use std::path::Path;
 
 use curfew_guard::{Guard, Requirements};
 use page::{Block, blocks, missing_line};
-use terminal::Terminal;
+use terminal::{Failed, Terminal};
 
 const RUNBOOK: &str = include_str!("../../../deploy/RUNBOOK.md");
 /// The pages that have blocks, and how many: one that is added or lost is noticed.
-const PAGES: [(&str, usize); 4] = [
+const PAGES: [(&str, usize); 5] = [
     ("A record that nobody can read", 3),
     ("A data directory comes back from a copy", 2),
     ("A partition is lost", 3),
     ("The topic is lost", 3),
+    ("The topic is lost, and every node with it", 1),
 ];
 
 #[test]
@@ -92,8 +93,17 @@ impl Following {
 
     /// Runs the next block, which prints what the page says.
     fn next(&mut self) -> String {
+        self.step(|terminal, text| terminal.run(text))
+    }
+
+    /// Runs the next block, which stays, until it prints this line.
+    fn next_until(&mut self, line: &str) -> String {
+        self.step(|terminal, text| terminal.run_until(text, line))
+    }
+
+    fn step(&mut self, run: impl FnOnce(&mut Terminal, &str) -> Result<String, Failed>) -> String {
         let Block { line, text, prints } = self.blocks.next().expect("the page has another block");
-        let printed = self.terminal.run(&text);
+        let printed = run(&mut self.terminal, &text);
         let printed =
             printed.unwrap_or_else(|failed| panic!("RUNBOOK.md:{line}: {}\n{}", failed.what, failed.printed));
         if let Some(missing) = missing_line(&prints, &printed) {
@@ -102,9 +112,10 @@ impl Following {
         printed
     }
 
-    /// No block is left.
-    fn end(mut self) {
+    /// No block is left; what the page started goes on until the terminal is dropped.
+    fn end(mut self) -> Terminal {
         assert_eq!(self.blocks.next(), None);
+        self.terminal
     }
 }
 

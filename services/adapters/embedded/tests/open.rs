@@ -13,7 +13,7 @@ mod common;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
-use common::{HERE, START, agreed, commit, key, log_record, numbered, options, still};
+use common::{HERE, START, Seeded, agreed, commit, key, log_record, numbered, options, still};
 use curfew_core::place::LogPartition;
 use curfew_core::time::DELTA_MS;
 use curfew_embedded::{Embedded, Health, OpenError, Options, RETENTION_MS_MIN};
@@ -179,6 +179,27 @@ async fn a_new_incarnation_fences_and_stays() {
     let engine = Embedded::open(home.path(), options(still())).unwrap();
     assert_eq!(engine.incarnation(), new);
     commit(&engine, 1, START).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_copy_that_gets_a_history_of_its_own_is_neither_the_original_nor_another_copy() {
+    let home = tempfile::tempdir().unwrap();
+    let history = |seed: Option<u64>| {
+        let options = Options {
+            new_history: seed.is_some(),
+            entropy: Seeded::new(seed.unwrap_or(1)),
+            ..options(still())
+        };
+        let engine = Embedded::open(home.path(), options).unwrap();
+        (engine.incarnation(), engine.log_identity())
+    };
+    let original = history(None);
+    let (first, second) = (history(Some(2)), history(Some(3)));
+    for (one, other) in [(original, first), (original, second), (first, second)] {
+        assert!(one.0 != other.0 && one.1.log_id != other.1.log_id);
+    }
+    assert_eq!(second.1.partitions, original.1.partitions);
+    assert_eq!(history(None), second, "and keeps it");
 }
 
 #[tokio::test]

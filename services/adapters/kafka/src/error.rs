@@ -102,7 +102,7 @@ pub enum OpenError {
     },
     /// The topic holds another log than the directory names.
     #[error(
-        "topic `{topic}` holds another log: a heartbeat at offset {offset} of partition {} names {} with {} partitions, the directory {} with {}; name the right topic, or adopt this one",
+        "topic `{topic}` holds another log: a heartbeat at offset {offset} of partition {} names {} with {} partitions, the directory {} with {}; name the right topic (`kafka.topic`, `kafka.prefix`); if the log was lost, `curfew admin adopt-log` or `curfew serve --adopt-log` makes this one the log",
         partition.0, Hex(&found.log_id), found.partitions, Hex(&expected.log_id), expected.partitions
     )]
     OtherLog {

@@ -18,7 +18,7 @@ use crate::cli::Failure;
 use crate::client::{Calls, Credential, connect, request_id, token_of};
 use crate::config;
 use crate::demo::foreign::Provider;
-use crate::node::Node;
+use crate::node::{Node, Start};
 use crate::seeds::Seeds;
 
 /// What is seeded: the form that `curfew apply` reads.
@@ -110,7 +110,7 @@ impl World {
     /// A node on an empty directory.
     pub(crate) async fn start(config: config::Config) -> Result<Self, Failure> {
         let root_key = config.root_key.clone();
-        let node = Node::start(config, false).await?;
+        let node = Node::start(config, Start::default()).await?;
         let channel = connect(&node.grpc.to_string()).await?;
         let operator = Credential::root(root_key.key()?.proof())?;
         let calls =

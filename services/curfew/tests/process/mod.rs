@@ -88,7 +88,14 @@ impl Server {
 
     /// With further arguments, in this environment as well.
     pub fn start_in(data: &Path, more: &[&str], environment: &[(&str, &str)]) -> Self {
-        Self::start_into(data, more, environment, Stdio::null())
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let into = Stdio::from(log.reopen().unwrap());
+        let started = std::panic::catch_unwind(|| Self::start_into(data, more, environment, into));
+        started.unwrap_or_else(|failed| {
+            // Why a node does not start stands in its log alone.
+            eprintln!("{}", std::fs::read_to_string(log.path()).unwrap_or_default());
+            std::panic::resume_unwind(failed)
+        })
     }
 
     /// The same, with its log going there.

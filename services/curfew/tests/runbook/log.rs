@@ -49,7 +49,7 @@ async fn a_record_that_nobody_can_read_is_skipped_as_the_page_says() {
     .await;
     until("the node thaws", async || readiness(&node).await.0.then_some(())).await;
     page.next();
-    page.end();
+    drop(page.end());
     admits(&guard, &tokens.access_token).await;
 }
 
@@ -106,31 +106,8 @@ async fn a_lost_topic_is_replaced_as_the_page_says_and_nobody_is_signed_out() {
     refuses(&guard, &of_ended.access_token).await;
     refuses(&guard, &of_phone.access_token).await;
 
-    servers
-        .kafka
-        .tool("kafka-topics", &["--delete", "--topic", TOPIC])
-        .unwrap();
-    let settings = [
-        "cleanup.policy=delete",
-        "message.timestamp.type=LogAppendTime",
-        "retention.ms=604800000",
-        "retention.bytes=-1",
-        "unclean.leader.election.enable=false",
-    ];
-    let mut made = vec![
-        "--create",
-        "--topic",
-        TOPIC,
-        "--partitions",
-        "8",
-        "--replication-factor",
-        "1",
-    ];
-    made.extend(settings.iter().flat_map(|setting| ["--config", setting]));
-    until("the topic is made again", async || {
-        servers.kafka.tool("kafka-topics", &made).ok()
-    })
-    .await;
+    delete_topic(&servers);
+    make_topic_again(&servers).await;
     for node in [&node, &other] {
         until("the node notices", async || {
             (!readiness(node).await.0).then_some(())
@@ -156,7 +133,7 @@ async fn a_lost_topic_is_replaced_as_the_page_says_and_nobody_is_signed_out() {
     page.next();
     page.next();
     page.next();
-    page.end();
+    drop(page.end());
 
     for node in [&node, &other] {
         until("the node is ready", async || {
@@ -186,5 +163,89 @@ async fn a_lost_topic_is_replaced_as_the_page_says_and_nobody_is_signed_out() {
     admits(&fresh, &renewed.access_token).await;
     for tokens in [&of_ended, &of_phone] {
         refuses(&fresh, &tokens.access_token).await;
+    }
+}
+
+fn delete_topic(servers: &Servers) {
+    let deleted = servers
+        .kafka
+        .tool("kafka-topics", &["--delete", "--topic", TOPIC]);
+    deleted.unwrap();
+}
+
+/// As an operator does, with the line that `curfew doctor` prints.
+async fn make_topic_again(servers: &Servers) {
+    let settings = [
+        "cleanup.policy=delete",
+        "message.timestamp.type=LogAppendTime",
+        "retention.ms=604800000",
+        "retention.bytes=-1",
+        "unclean.leader.election.enable=false",
+    ];
+    let mut made = vec![
+        "--create",
+        "--topic",
+        TOPIC,
+        "--partitions",
+        "8",
+        "--replication-factor",
+        "1",
+    ];
+    made.extend(settings.iter().flat_map(|setting| ["--config", setting]));
+    until("the topic is made again", async || {
+        servers.kafka.tool("kafka-topics", &made).ok()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_was_lost_with_every_node_is_replaced_as_the_page_says() {
+    let servers = Servers::start();
+    let ([node], secrets) = servers.seeded_nodes::<1>();
+    let asked = backend(&node, &secrets.backend).await;
+    let ended = asked.sign_in("alice").await.unwrap();
+    let of_ended = asked.issue(&ended).await.unwrap();
+    let alive = asked.sign_in("bob").await.unwrap();
+    let alive = asked.issue(&alive).await.unwrap();
+    asked.end(&ended).await.unwrap();
+
+    let directory = tempfile::tempdir().unwrap();
+    let (redis, kafka) = (servers.redis.url(), servers.kafka.bootstrap());
+    let environment = [
+        ("CURFEW_REDIS_URL", redis.as_str()),
+        ("CURFEW_KAFKA_BOOTSTRAP", kafka.as_str()),
+        ("CURFEW_KEYS_ROOT_KEY", servers::ROOT_KEY),
+        ("CURFEW_GRPC_LISTEN", "127.0.0.1:0"),
+        ("CURFEW_HTTP_LISTEN", "127.0.0.1:0"),
+    ];
+    let name = "The topic is lost, and every node with it";
+    // What was not lost is not replaced.
+    let refused = super::process::curfew_in(&environment, &["serve", "--adopt-log"]);
+    assert!(refused.stderr.contains("it was not lost"), "{}", refused.stderr);
+    node.kill();
+    delete_topic(&servers);
+    make_topic_again(&servers).await;
+
+    let mut page = Following::page(name, directory.path(), &environment);
+    let printed = page.next_until("ready");
+    let _node = page.end();
+    let address = |name: &str| {
+        let line = printed.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    let channel = super::process::channel(&address("grpc")).await;
+    let token = super::process::caller_token(channel.clone(), "backend", &secrets.backend).await;
+    let asked = Backend::with(channel, token.unwrap());
+    let renewed = asked.refresh(&alive.refresh_token).await.unwrap();
+    let over = asked.refresh(&of_ended.refresh_token).await.unwrap_err();
+    assert_eq!(over.code(), tonic::Code::FailedPrecondition, "{over:?}");
+
+    // Others start as always, and guards know what is over.
+    let other = servers.node();
+    let asked = backend(&other, &secrets.backend).await;
+    let (guard, _running) = guard(&other, &asked, &renewed.access_token).await;
+    admits(&guard, &renewed.access_token).await;
+    for tokens in [&of_ended, &alive] {
+        refuses(&guard, &tokens.access_token).await;
     }
 }

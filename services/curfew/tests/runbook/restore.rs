@@ -43,7 +43,7 @@ async fn a_copy_is_restored_as_the_page_says_and_nothing_that_was_ended_comes_ba
     assert!(!to.exists(), "nothing is left of it");
     assert_eq!(server.terminate(), 0);
     page.next();
-    page.end();
+    drop(page.end());
 
     let restored = dir.path().join("restored");
     let server = Server::start(&restored);

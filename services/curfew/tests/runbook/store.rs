@@ -50,7 +50,7 @@ async fn a_lost_partition_opens_with_a_floor_as_the_page_says() {
     let still = asked.refresh(&lost.refresh_token).await.unwrap_err();
     assert_eq!(servers::told(&still).1, "FENCED", "a dry run opens nothing");
     page.next();
-    page.end();
+    drop(page.end());
 
     let over = asked.refresh(&lost.refresh_token).await.unwrap_err();
     assert_eq!(over.code(), Code::FailedPrecondition, "{over:?}");

@@ -159,7 +159,7 @@ async fn every_method_as_nobody_is_unauthenticated() {
 }
 
 #[tokio::test]
-async fn an_id_and_secret_or_the_root_key_open_one_method_each() {
+async fn an_id_and_secret_or_the_root_key_open_what_the_table_says_and_nothing_else() {
     let world = World::new().await;
     let root = format!("Curfew-Root {}", "ab".repeat(16));
     for rule in TABLE.iter().filter(|rule| rule.also != Also::RootKey) {

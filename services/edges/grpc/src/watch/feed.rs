@@ -119,6 +119,8 @@ impl Feed {
         }
         let mut issuers = self.issuers();
         let authority = &self.shared.authority;
+        // What Begin says; an operator may have another log adopted while the stream lasts.
+        let log = authority.follower().log();
         // Only a cold start needs the marks, which are copied for it.
         let copied = if from == From::Start {
             authority.snapshot()
@@ -155,6 +157,9 @@ impl Feed {
         drop(snapshot);
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         loop {
+            if authority.follower().log() != log {
+                return Err(end(pb::ResumeReason::OtherLog, 0, false));
+            }
             tokio::select! {
                 () = self.shared.drained() => return Err(end(pb::ResumeReason::Draining, 0, true)),
                 _ = ticks.tick() => self.look(&mut issuers, queue).await?,

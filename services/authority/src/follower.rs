@@ -6,6 +6,7 @@ mod beat;
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use curfew_core::follow::{Applied, Reload};
@@ -34,6 +35,13 @@ pub(crate) struct Applying {
     last: BTreeMap<LogPartition, LogEntry>,
 }
 
+impl Applying {
+    /// Another log is followed from here on.
+    pub(crate) fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
 impl Authority {
     /// Applies everything that the log retains now, so that nothing is answered before it was heard.
     pub async fn catch_up(&self) -> Answer<()> {
@@ -58,7 +66,33 @@ impl Authority {
             }
             tail = self.open_tail().await.map_err(log_unavailable)?;
         }
+        let lost =
+            |about: &str| Err(Refusal::new(Stage::Request, Reason::LogUnavailable).about(about.to_owned()));
+        if self.log_was_lost.load(Ordering::SeqCst) {
+            return lost("the log was lost");
+        }
+        let states = self
+            .follower
+            .log()
+            .all()
+            .map(|partition| self.follower.state(partition));
+        if states.flatten().any(|state| state.names_another_log()) {
+            return lost("the log's heartbeats name another log");
+        }
         Ok(())
+    }
+
+    /// Whether most partitions hold less than was read of them: a leader that never had the end of its own takes that
+    /// of one, a topic that was deleted and made again that of all.
+    fn is_another_topic(&self, bounds: &[Bounds]) -> bool {
+        let lengths = self.follower.log().all().zip(bounds);
+        let read = lengths
+            .map(|(partition, bounds)| (self.next_of(partition), bounds.end))
+            .filter(|(next, _)| *next > 0);
+        let (shorter, all) = read.fold((0_usize, 0_usize), |(shorter, all), (next, end)| {
+            (shorter + usize::from(end < next), all + 1)
+        });
+        shorter * 2 > all
     }
 
     /// Keeps, from the oldest retained record on, what lies past the checkpoints; partitions that were read before
@@ -209,7 +243,12 @@ impl Authority {
             .all()
             .map(|partition| self.next_of(partition))
             .collect();
-        self.journal.forget();
+        if self.is_another_topic(&bounds) {
+            // What the journal has may lie nowhere else by now.
+            self.lose_log();
+        } else {
+            self.journal.forget();
+        }
         for (partition, bounds) in self.follower.log().all().zip(bounds) {
             let Some(state) = self.follower.state(partition) else {
                 continue;

@@ -123,6 +123,16 @@ impl Journal {
         memory.by_id.get(&id).is_some_and(lies_there) || memory.others.get(&id) == Some(&partition)
     }
 
+    /// Every revocation that is remembered and may still cover a token.
+    pub(crate) fn living(&self, now: Millis) -> Vec<Arc<Revocation>> {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = memory.by_id.values().map(|entry| &entry.revocation);
+        entries
+            .filter(|revocation| revocation.keep_until >= now)
+            .cloned()
+            .collect()
+    }
+
     /// The tenant's revocations, newest first, after the one named by the cursor.
     #[must_use]
     pub fn list(

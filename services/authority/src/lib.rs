@@ -28,6 +28,7 @@ mod measured;
 mod metrics;
 mod node;
 mod operation;
+mod operator;
 mod page;
 mod preview_revocation;
 mod publish;
@@ -68,6 +69,7 @@ pub use metrics::{
 };
 pub use node::{Authority, Parts};
 pub use operation::operation_of;
+pub use operator::{AdoptRequest, Adopted, Examined, OpenRequest, Opened, Trouble};
 pub use page::PageScope;
 pub use preview_revocation::Preview;
 pub use publish::answering_within;

@@ -4,6 +4,7 @@
 //! reads it again.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use curfew_core::follow::Follower;
@@ -68,6 +69,8 @@ pub struct Authority {
     pub(crate) metrics: Arc<Metrics>,
     // Held while a batch of the log is applied: the follower takes one applier at a time.
     pub(crate) applying: Arc<Mutex<Applying>>,
+    // Less lies on the log than was read: nothing more is proven by it until an operator has another adopted.
+    pub(crate) log_was_lost: Arc<AtomicBool>,
 }
 
 impl Authority {
@@ -101,6 +104,7 @@ impl Authority {
             tokens: Arc::new(TokenCache::new(TOKENS_BYTES_MAX)),
             metrics,
             applying: Arc::default(),
+            log_was_lost: Arc::default(),
         }
     }
 

@@ -76,6 +76,19 @@ impl Unmerged {
         }
     }
 
+    /// Another log is read, from its beginning.
+    pub(crate) fn begin_anew(&self, log: LogIdentity) {
+        {
+            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            for kept in &mut memory.partitions {
+                kept.seen = 0;
+            }
+        }
+        for partition in log.all() {
+            self.begin(log, partition, 0);
+        }
+    }
+
     /// Keeps an entry that was applied, where its home's store may lack it.
     pub(crate) fn note(&self, log: LogIdentity, entry: &LogEntry) {
         let Some((home, _)) = merge::home_of(&entry.record) else {

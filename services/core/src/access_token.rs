@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::claims::{Claim, Claims, JOSE_KID, Link};
+use crate::claims::{Claim, Claims, JOSE_KID, Link, PARTITION_CLAIM};
 use crate::ids::{ClientId, DeviceId, GrantId, KeyId, Scope, SessionId, SubjectId, TenantId, TokenId};
 use crate::session::{KeyBinding, Proof};
 use crate::time::Millis;
@@ -105,6 +105,7 @@ pub const RESERVED: &[&str] = &[
     "chain",
     "azp",
     "nonce",
+    PARTITION_CLAIM,
     JOSE_KID,
 ];
 

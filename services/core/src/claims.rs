@@ -11,6 +11,9 @@ use serde_json::{Map, Value};
 
 /// The spelling of the `kid` header parameter among claims.
 pub const JOSE_KID: &str = "jose.kid";
+/// The store partition that a token's session lies in: derived from `sid`, or from `gid` where there is none, and
+/// written into no token (DESIGN section 5).
+pub const PARTITION_CLAIM: &str = "partition";
 /// The most links that a token may rest on (DESIGN section 8).
 pub const CHAIN_LINKS_MAX: usize = 8;
 

@@ -3,11 +3,13 @@
 //! **Invariant:** a decision that answers `NotBefore` or a refusal without effect writes nothing and
 //! publishes nothing; the shell commits it all the same where it releases an answer.
 
+pub mod adoption;
 pub mod app_token;
 mod book;
 pub mod cause;
 pub mod directory_change;
 pub mod end;
+pub mod floor;
 pub mod issue;
 pub mod log_first;
 pub mod merge;

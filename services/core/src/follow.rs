@@ -79,6 +79,8 @@ pub struct PartitionState {
     heartbeats: VecDeque<(RecordId, Option<u64>)>,
     since_heartbeat: u64,
     ahead: u64,
+    // Since the newest heartbeat of this log, or since the beginning, there was one of another.
+    names_another_log: bool,
 }
 
 impl PartitionState {
@@ -110,6 +112,12 @@ impl PartitionState {
         self.ahead
     }
 
+    /// Whether the newest heartbeat that was read is of another log.
+    #[must_use]
+    pub const fn names_another_log(&self) -> bool {
+        self.names_another_log
+    }
+
     /// The newest heartbeat read here, and the records between it and the one before: what an
     /// emitter writes into its own.
     #[must_use]
@@ -117,6 +125,11 @@ impl PartitionState {
         self.heartbeats
             .back()
             .and_then(|(id, between)| Some((*id, (*between)?)))
+    }
+
+    /// Every unreadable record that was not skipped and can be named, oldest first.
+    pub fn all_frozen(&self) -> impl Iterator<Item = &Frozen> {
+        self.frozen.iter().chain(&self.frozen_behind)
     }
 
     fn freeze(&mut self, frozen: Frozen) {
@@ -195,7 +208,8 @@ pub enum Applied {
 /// Asking takes no lock: a reader loads the partition's state and keeps it whole while it asks.
 #[derive(Debug)]
 pub struct Follower {
-    log: LogIdentity,
+    // Another one once a lost log was replaced; M stays.
+    log: ArcSwap<LogIdentity>,
     partitions: Vec<ArcSwap<PartitionState>>,
     // Writers replace a state by one made from it: two at once would undo each other's work.
     writing: Mutex<()>,
@@ -206,7 +220,7 @@ impl Follower {
     #[must_use]
     pub fn new(log: LogIdentity) -> Self {
         Self {
-            log,
+            log: ArcSwap::from_pointee(log),
             partitions: log.all().map(|_| ArcSwap::default()).collect(),
             writing: Mutex::new(()),
         }
@@ -214,14 +228,34 @@ impl Follower {
 
     /// The log that it follows.
     #[must_use]
-    pub const fn log(&self) -> LogIdentity {
-        self.log
+    pub fn log(&self) -> LogIdentity {
+        **self.log.load()
+    }
+
+    /// Follows another log, with every mark that is known: a record denies for as long as it lives, wherever it was
+    /// read. What the old log's heartbeats proved is forgotten.
+    ///
+    /// `false`: that log has another number of partitions, and nothing was done.
+    pub fn adopt(&self, log: LogIdentity) -> bool {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if log.partitions != self.log().partitions {
+            return false;
+        }
+        self.log.store(Arc::new(log));
+        for shared in &self.partitions {
+            let mut state = PartitionState::clone(&shared.load());
+            state.beat = None;
+            state.heartbeats.clear();
+            state.since_heartbeat = 0;
+            shared.store(Arc::new(state));
+        }
+        true
     }
 
     /// The state that judges tokens of this store partition.
     #[must_use]
     pub fn of(&self, partition: Partition) -> Option<Guard<Arc<PartitionState>>> {
-        self.state(self.log.home_of(partition))
+        self.state(self.log().home_of(partition))
     }
 
     /// The state of a log partition.
@@ -306,10 +340,17 @@ impl Follower {
         state.next = Some(position.offset.saturating_add(1));
         let applied = match record {
             LogRecord::Heartbeat(heartbeat) => {
-                if heartbeat.log != self.log {
+                if heartbeat.log == self.log() {
+                    state.names_another_log = false;
+                    state.heartbeat(heartbeat, now).map_err(history)?;
+                } else if state.heartbeats.is_empty() {
+                    // Before the first of its own a topic that was adopted may have some of the log that was lost;
+                    // they prove nothing, and a reader that meets no other is never fresh.
+                    state.since_heartbeat += 1;
+                    state.names_another_log = true;
+                } else {
                     return Err(Reload::OtherLog);
                 }
-                state.heartbeat(heartbeat, now).map_err(history)?;
                 Applied::Other
             }
             LogRecord::Revocation(revocation) => {

@@ -274,6 +274,13 @@ pub fn birth_in(text: &str) -> Option<Millis> {
     is_born(&bytes).then(|| birth_of(&bytes))
 }
 
+/// The partition that a UUID names; `None` where it is not one of ours.
+#[must_use]
+pub fn partition_in(text: &str) -> Option<Partition> {
+    let bytes = parse_uuid(text).ok()?.into_bytes();
+    is_born(&bytes).then(|| partition_of(&bytes))
+}
+
 fn birth_of(bytes: &[u8; 16]) -> Millis {
     let [a, b, c, d, e, f, ..] = *bytes;
     let ms = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);

@@ -6,21 +6,22 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::exit::Exit;
-use crate::commands::{fault, key, revoke, server, session, shell, token, watch};
+use crate::commands::{admin, fault, key, revoke, server, session, shell, token, watch};
 use crate::config::{self, ConfigArgs, ConfigCommand};
-use crate::{apply, bootstrap, demo, doctor, serve};
+use crate::{apply, bootstrap, demo, doctor, restore, serve};
 
 /// Whatever goes wrong below the command line.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// What `curfew --help` gathers under which heading; what stands nowhere comes last, under one of its own.
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     ("Run a node", &["demo", "serve", "config", "doctor"]),
     ("Set it up", &["bootstrap", "apply"]),
     (
         "Operate it",
         &["session", "token", "revoke", "watch", "key", "server"],
     ),
+    ("After a loss", &["admin", "restore"]),
     ("For your shell", &["completions", "man", "help"]),
 ];
 
@@ -71,6 +72,10 @@ enum Command {
     Key(key::Key),
     /// Ask a node what it is.
     Server(server::Server),
+    /// Decide after a loss what no node may decide by itself.
+    Admin(Box<admin::Admin>),
+    /// Make a data directory of a copy: nothing from before is renewed, and nothing that was ended comes back.
+    Restore(restore::Restore),
     /// Print the completions for a shell.
     Completions {
         /// The shell.
@@ -124,6 +129,8 @@ impl Cli {
             | Command::Revoke(_)
             | Command::Watch(_)
             | Command::Key(_)
+            | Command::Admin(_)
+            | Command::Restore(_)
             | Command::Server(_) => "off",
             Command::Completions { .. } | Command::Man { .. } => "off",
         };
@@ -152,6 +159,8 @@ impl Cli {
             Command::Watch(args) => args.common.json,
             Command::Key(args) => args.common.json,
             Command::Server(args) => args.common.json,
+            Command::Admin(args) => args.common.json,
+            Command::Restore(args) => args.json,
             Command::Serve(_) | Command::Completions { .. } | Command::Man { .. } => false,
         }
     }
@@ -222,6 +231,8 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Watch(args) => watch::run(args).await.map(done),
         Command::Key(args) => key::run(args).await.map(done),
         Command::Server(args) => server::run(args).await.map(done),
+        Command::Admin(args) => admin::run(*args).await.map(done),
+        Command::Restore(args) => restore::run(args).await.map(done),
         Command::Completions { shell } => shell::completions(shell).map(done),
         Command::Man { out } => shell::man(out).map(done),
     }

@@ -5,6 +5,7 @@
 //! **Invariant:** no rule of the protocol is decided here; what a command says of a token or a session, the node said.
 
 pub(crate) mod acknowledged;
+pub(crate) mod admin;
 pub(crate) mod exit;
 pub(crate) mod fault;
 pub(crate) mod json;

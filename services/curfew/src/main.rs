@@ -24,6 +24,7 @@ mod config;
 mod demo;
 mod doctor;
 mod node;
+mod restore;
 mod seeds;
 mod serve;
 mod state;

@@ -312,6 +312,8 @@ fn all_day(tasks: &mut JoinSet<()>, authority: &Authority, stopped: &watch::Rece
     spawn(tasks, stopped, async move { beat.beat().await });
     let keep = authority.clone();
     spawn(tasks, stopped, async move { keep.keep_directory().await });
+    let adopt = authority.clone();
+    spawn(tasks, stopped, async move { adopt.follow_adoptions().await });
 }
 
 fn rotate_all_day(tasks: &mut JoinSet<()>, authority: &Authority, stopped: &watch::Receiver<bool>) {

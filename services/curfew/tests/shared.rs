@@ -20,6 +20,8 @@ mod kafka_away;
 mod load;
 #[path = "shared/lost.rs"]
 mod lost;
+#[path = "shared/lost_suffix.rs"]
+mod lost_suffix;
 #[path = "shared/nodes.rs"]
 mod nodes;
 #[path = "shared/redis_away.rs"]

@@ -92,8 +92,9 @@ impl Reading {
                     "a record that this version cannot read; its partition is frozen"
                 );
             }
-            // One of another log would have been refused.
-            self.is_proven |= matches!(entry.record, LogRecord::Heartbeat(_));
+            // Before the first of its own an adopted topic may have some of another log.
+            self.is_proven |=
+                matches!(&entry.record, LogRecord::Heartbeat(beat) if beat.log == self.feed.follower().log());
             place.last = Some(entry.clone());
         }
         self.go_live_if_caught_up();

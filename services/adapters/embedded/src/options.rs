@@ -35,6 +35,9 @@ pub struct Options {
     /// Takes this clock as right although the newest commit is stamped later: the way out of a clock
     /// that was once set ahead. The partitions then open with a floor, which is the caller's work.
     pub accept_clock: bool,
+    /// Gives a copy of a file a history of its own: a new incarnation, and a new id for its log. For `curfew restore`
+    /// alone: what was read of the original is not here, and nothing in the file says so (DESIGN section 5).
+    pub new_history: bool,
 }
 
 impl Options {
@@ -49,6 +52,7 @@ impl Options {
             // A row and its gate are 1 kB: the working set of 60,000 busy sessions.
             cache_bytes: 64 << 20,
             accept_clock: false,
+            new_history: false,
         }
     }
 

@@ -107,6 +107,9 @@ fn prepare(transaction: &WriteTransaction, options: &Options, is_new: bool) -> R
     if is_new {
         make(&mut tables, options)?;
     }
+    if options.new_history {
+        put_new_history(&mut tables.meta, options)?;
+    }
     let mut meta = read_meta(&tables.meta)?;
     let now = options.clock.now().wall;
     let is_set_back = options.accept_clock && meta.newest > now;
@@ -114,7 +117,7 @@ fn prepare(transaction: &WriteTransaction, options: &Options, is_new: bool) -> R
         meta.newest = now;
         put_newest(&mut tables.meta, now)?;
     }
-    Ok((meta, is_new || is_set_back))
+    Ok((meta, is_new || is_set_back || options.new_history))
 }
 
 /// The same, of a file that must be this engine's: after a failure it is opened again.
@@ -122,17 +125,25 @@ pub(crate) fn read_again(database: &Database) -> Result<Meta, Fault> {
     read_meta(&database.begin_read()?.open_table(META)?)
 }
 
-fn make(tables: &mut Tables<'_>, options: &Options) -> Result<(), Fault> {
+fn put_new_history(
+    meta: &mut Table<'_, &'static str, &'static [u8]>,
+    options: &Options,
+) -> Result<(), Fault> {
     let drawn = options.entropy.draw();
     let [first, second] = drawn.as_chunks::<16>().0 else {
         return Err(Fault::new("too little entropy"));
     };
-    let m = options.partitions_of_a_new_log();
     let (incarnation, _) = second.split_at(8);
+    meta.insert("log_id", first.as_slice())?;
+    meta.insert("incarnation", incarnation)?;
+    Ok(())
+}
+
+fn make(tables: &mut Tables<'_>, options: &Options) -> Result<(), Fault> {
+    let m = options.partitions_of_a_new_log();
     tables.meta.insert("format", [FORMAT].as_slice())?;
-    tables.meta.insert("log_id", first.as_slice())?;
+    put_new_history(&mut tables.meta, options)?;
     tables.meta.insert("partitions", m.to_be_bytes().as_slice())?;
-    tables.meta.insert("incarnation", incarnation)?;
     for partition in 0..m {
         tables.bounds.insert(partition, (0, 0))?;
     }

@@ -1,6 +1,7 @@
 //! Heartbeats: any authority appends one to a partition in which it has read none for X/5.
 //!
-//! **Invariant:** a heartbeat says what its emitter read; a frozen partition gets none from here.
+//! **Invariant:** a heartbeat says what its emitter read; a frozen partition gets none from here, and no partition
+//! of a log that was lost.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -70,7 +71,7 @@ impl Authority {
                 return Ok(());
             };
             let is_young = state.age_ms(now).is_some_and(|age| age < due_ms);
-            if is_young || state.frozen.is_some() {
+            if is_young || state.frozen.is_some() || self.is_between_logs() {
                 return Ok(());
             }
             state.last_heartbeat()

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
+use curfew_core::decide::floor;
 use curfew_core::decide::merge::{self, At, Heard};
 use curfew_core::ids::{RecordId, TenantId};
 use curfew_core::place::{Incarnation, Partition};
@@ -121,6 +122,11 @@ impl Authority {
             };
             let lacking = self.what_lacks(partition, seen.incarnation, records).await?;
             let merged = lacking.len();
+            let floor = floor::told(partition, lacking.iter().map(|one| &one.record));
+            let record = PartitionRecord {
+                floor: record.floor.max(floor),
+                ..record
+            };
             let at = self.at(partition);
             let mut batches = batches(lacking, at.system);
             let last = batches.pop().unwrap_or_default();
@@ -299,6 +305,11 @@ fn closing(aim: Aim, record: PartitionRecord, seen: &Seen, to: u64, now: Millis)
         at: now,
     };
     let mut writes = vec![(Key::Checkpoint, Write::put(Record::Checkpoint(checkpoint)))];
+    let floor = seen.partition().map_or(Millis::ZERO, |present| present.floor);
+    if aim == Aim::Move && record.floor > floor {
+        // A floor that another history was opened with: a failover lost it, and the log did not.
+        writes.push((Key::Partition, Write::put(Record::Partition(record))));
+    }
     if aim == Aim::Open {
         let opened = PartitionRecord {
             incarnation,

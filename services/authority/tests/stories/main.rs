@@ -26,6 +26,8 @@ mod limits;
 #[cfg(test)]
 mod log_first;
 #[cfg(test)]
+mod operating;
+#[cfg(test)]
 mod outbox;
 #[cfg(test)]
 mod pages;

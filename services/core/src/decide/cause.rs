@@ -41,4 +41,8 @@ causes! {
     tenant_disabled "tenant_disabled";
     /// A signing key was revoked.
     key_revoked "key_revoked";
+    /// A partition of which something was lost was opened with a floor.
+    partition_lost "partition_lost";
+    /// The log was lost, and nobody knows what it said.
+    log_lost "log_lost";
 }

@@ -82,7 +82,39 @@ fn p9_another_log_means_reload() {
     if let LogRecord::Heartbeat(heartbeat) = &mut other {
         heartbeat.log = LogIdentity::new([1; 16], 4).unwrap();
     }
-    assert_eq!(follower.apply(at(0), &other, now(0, 0)), Err(Reload::OtherLog));
+    // Before the first of its own: a topic that was adopted begins with some of the log that was lost.
+    assert_eq!(follower.apply(at(0), &other, now(0, 0)), Ok(Applied::Other));
+    assert!(!fresh(&follower, now(0, 0)), "they prove nothing");
+    let names_another = || follower.of(Partition::DIRECTORY).unwrap().names_another_log();
+    assert!(names_another());
+    follower.apply(at(1), &beat(2, 0, None), now(0, 0)).unwrap();
+    assert!(fresh(&follower, now(0, 0)) && !names_another());
+    assert_eq!(follower.apply(at(2), &other, now(0, 0)), Err(Reload::OtherLog));
+}
+
+#[test]
+fn q33_an_adopted_log_is_fresh_by_its_own_heartbeats_alone() {
+    let follower = Follower::new(log());
+    follower.apply(at(0), &beat(1, 0, None), now(0, 0)).unwrap();
+    let adopted = LogIdentity::new([2; 16], 2).unwrap();
+    assert!(
+        !follower.adopt(LogIdentity::new([1; 16], 8).unwrap()),
+        "another M"
+    );
+    assert!(fresh(&follower, now(0, 0)));
+    assert!(follower.adopt(adopted));
+    assert!(
+        !fresh(&follower, now(0, 0)),
+        "what the old one proved is forgotten"
+    );
+    follower.apply(at(1), &beat(2, 0, None), now(0, 0)).unwrap();
+    assert!(!fresh(&follower, now(0, 0)), "a late one of the old log");
+    let mut own = beat(3, 0, None);
+    if let LogRecord::Heartbeat(heartbeat) = &mut own {
+        heartbeat.log = adopted;
+    }
+    follower.apply(at(2), &own, now(0, 0)).unwrap();
+    assert!(fresh(&follower, now(0, 0)));
 }
 
 #[test]

@@ -4,8 +4,8 @@
 
 use std::borrow::Cow;
 
-use crate::claims::{Claim, Claims, Link, Malformed};
-use crate::ids::{SessionId, birth_in};
+use crate::claims::{Claim, Claims, Link, Malformed, PARTITION_CLAIM};
+use crate::ids::{SessionId, birth_in, partition_in};
 use crate::index::{Covering, LOOK_UPS_MAX, Shape, key_of};
 use crate::time::Millis;
 
@@ -99,8 +99,21 @@ impl<'a, T: Claims> View<'a, T> {
         match (self.link, name) {
             (Some(link), "client_id") => Some(Claim::text(&link.client_id)),
             (Some(link), "gid") => Some(Claim::text(&link.gid)),
+            // No token says it: its ids do. A token of another issuer that has such a claim is taken at its word.
+            (Some(_) | None, PARTITION_CLAIM) => self.token.claim(name).or_else(|| self.partition()),
             (Some(_) | None, _) => self.token.claim(name),
         }
+    }
+
+    /// The partition that the token's session lies in; without one, that of its grant.
+    fn partition(&self) -> Option<Claim<'a>> {
+        let number = |claim| match claim {
+            Some(Claim::Text(text)) => partition_in(&text),
+            Some(Claim::Integer(_) | Claim::Number(_) | Claim::List(_) | Claim::Null | Claim::Other)
+            | None => None,
+        };
+        let partition = number(self.token.claim("sid")).or_else(|| number(self.token.claim("gid")))?;
+        Some(Claim::Integer(partition.number().into()))
     }
 
     fn session(&self) -> Option<SessionId> {

@@ -195,6 +195,11 @@ impl Connection {
         }
     }
 
+    /// The data directory that was named.
+    pub(crate) fn data(&self) -> Option<&Path> {
+        self.data.as_deref()
+    }
+
     /// Whether there is anything that the caller could prove itself with.
     pub(crate) fn has_credentials(&self) -> Result<bool, Fault> {
         Ok(self.reach.tls.cert.is_some() || self.reach.asker.secret()?.is_some())

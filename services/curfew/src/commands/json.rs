@@ -30,7 +30,8 @@ macro_rules! told {
 }
 
 told! {
-    admin: GetServerInfoResponse, Key, ListKeysResponse, RevokeKeyResponse, RotateKeyResponse;
+    admin: AdoptLogResponse, GetRecoveryStateResponse, GetServerInfoResponse, Key, ListKeysResponse, OpenPartitionsResponse, RevokeKeyResponse,
+        RotateKeyResponse, SkipRecordResponse;
     revocation: CreateRevocationResponse;
     session: CreateSessionResponse, EndGrantResponse, EndOtherSessionsResponse, EndSessionResponse,
         ListDevicesResponse, ListGrantsResponse, ListSessionsResponse, Session;

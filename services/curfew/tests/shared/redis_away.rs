@@ -36,7 +36,7 @@ async fn refresh(backend: &Backend, refresh_token: &str) -> Result<String, Statu
 }
 
 /// What a client is told that repeats where it is told to.
-async fn answered(backend: &Backend, refresh_token: &str) -> Result<String, Status> {
+pub(crate) async fn answered(backend: &Backend, refresh_token: &str) -> Result<String, Status> {
     until("an answer that is one", async || {
         let answer = refresh(backend, refresh_token).await;
         let is_hiccup = answer
@@ -61,7 +61,7 @@ async fn open(backend: &Backend, subject: &str, request_id: &str) -> Result<Stri
     Ok(opened.into_inner().session.unwrap().name)
 }
 
-async fn end(backend: &Backend, session: &str, request_id: &str) -> Result<(), Status> {
+pub(crate) async fn end(backend: &Backend, session: &str, request_id: &str) -> Result<(), Status> {
     let request = patient(session::EndSessionRequest {
         name: session.to_owned(),
         request_id: request_id.to_owned(),

@@ -27,7 +27,7 @@ pub(crate) enum Also {
     Nothing,
     /// A caller's id and secret, for its own token.
     Secret,
-    /// Proof of the root key, for the first admin.
+    /// Proof of the root key: for the first admin, and for what a directory that knows nobody must be told.
     RootKey,
 }
 
@@ -318,6 +318,18 @@ pub(crate) const TABLE: &[Rule] = &[
     rule(admin!("KeyService", "ListKeys"), ADMIN, Where::All),
     rule(admin!("KeyService", "RotateKey"), ADMIN, Where::All),
     rule(admin!("KeyService", "RevokeKey"), ADMIN, Where::All).ends(),
+    rule(admin!("RecoveryService", "GetRecoveryState"), ADMIN, Where::All)
+        .by(By::Either)
+        .also(Also::RootKey),
+    rule(admin!("RecoveryService", "SkipRecord"), ADMIN, Where::All)
+        .by(By::Either)
+        .also(Also::RootKey),
+    rule(admin!("RecoveryService", "OpenPartitions"), ADMIN, Where::All)
+        .also(Also::RootKey)
+        .pace(Pace::Wait),
+    rule(admin!("RecoveryService", "AdoptLog"), ADMIN, Where::All)
+        .also(Also::RootKey)
+        .pace(Pace::Wait),
     rule(admin!("SubjectService", "GetSubject"), ADMIN, NAME).in_own_tenant(),
     rule(admin!("SubjectService", "DeleteSubject"), ADMIN, NAME).ends(),
     rule(admin!("SubjectService", "DisableSubject"), ADMIN, NAME).ends(),

@@ -8,6 +8,7 @@ pub(crate) mod caller;
 pub(crate) mod client;
 pub(crate) mod issuer;
 pub(crate) mod key;
+pub(crate) mod recovery;
 pub(crate) mod resource;
 pub(crate) mod server;
 pub(crate) mod subject;

@@ -1,7 +1,7 @@
 //! Who calls, as the door found out, and what the `authorization` metadata says.
 //!
 //! **Invariant:** an id and secret open IssueAppToken for that caller alone, a proof of the root key
-//! the making of the first admin alone.
+//! the making of the first admin and what an operator decides after a loss, when no caller is known.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -11,6 +11,7 @@ use curfew_proto::admin::v1::caller_service_server::CallerServiceServer;
 use curfew_proto::admin::v1::client_service_server::ClientServiceServer;
 use curfew_proto::admin::v1::issuer_service_server::IssuerServiceServer;
 use curfew_proto::admin::v1::key_service_server::KeyServiceServer;
+use curfew_proto::admin::v1::recovery_service_server::RecoveryServiceServer;
 use curfew_proto::admin::v1::resource_service_server::ResourceServiceServer;
 use curfew_proto::admin::v1::server_service_server::ServerServiceServer;
 use curfew_proto::admin::v1::subject_service_server::SubjectServiceServer;
@@ -151,6 +152,11 @@ impl Edge {
                 settings
             ))
             .add_service(bounded!(KeyServiceServer, admin::key::Keys(one()), settings))
+            .add_service(bounded!(
+                RecoveryServiceServer,
+                admin::recovery::Recovery(one()),
+                settings
+            ))
             .add_service(bounded!(
                 SubjectServiceServer,
                 admin::subject::Subjects(one()),

@@ -18,6 +18,9 @@ mod servers;
 mod ask;
 #[path = "faults/authority.rs"]
 mod authority;
+#[cfg(feature = "skewed-clock")]
+#[path = "faults/clock.rs"]
+mod clock;
 #[path = "faults/cluster.rs"]
 mod cluster;
 #[path = "faults/disk.rs"]

@@ -3,6 +3,9 @@
 //! **Invariant:** the only place of the workspace that reads the machine's time; everybody else takes a [`Clock`].
 //! **Invariant:** both readings come from the operating system at every call; nothing is smoothed or cached.
 
+#[cfg(feature = "skewed")]
+mod skewed;
+
 use std::time::SystemTime;
 
 use curfew_core::time::{Clock, Millis, Now};
@@ -21,8 +24,11 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Now {
+        let wall = wall();
+        #[cfg(feature = "skewed")]
+        let wall = skewed::of(wall);
         Now {
-            wall: wall(),
+            wall,
             boot_ms: boot_ms(),
         }
     }

@@ -170,6 +170,9 @@ const COMMANDS: &[&str] = &[
     "CURFEW_KEY",
     "CURFEW_TENANT",
     "CURFEW_TIMEOUT",
+    // Tests alone: any other build refuses it.
+    #[cfg(feature = "skewed-clock")]
+    "CURFEW_TEST_CLOCK_FILE",
 ];
 
 impl Setting {

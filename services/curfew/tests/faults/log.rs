@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use curfew_guard::{Requirements, Stale};
+use curfew_guard::{Guard, Requirements, Running, Stale};
+use curfew_guard_kafka::{KafkaSource, options};
 use curfew_proto::revocation::v1::AckLevel;
-use curfew_servers::Kafka;
 
-use super::ask::{end_once, ended, opened, refreshed, refused};
+use super::ask::{Held, end_once, ended, opened, refreshed, refused};
 use super::group::{Group, refuses, sentinels, three_brokers};
-use super::process::request_id;
-use super::servers::{Servers, backend, guard, guard_that_need_not_be_ready, readiness, until};
+use super::process::{Backend, Server, request_id};
+use super::servers::{Servers, backend, guard, guard_on, hub, readiness, until};
 
 const TOPIC: &str = "curfew.revocations.v1";
 /// Longer than the staleness bound of whatever reads it.
@@ -63,47 +63,47 @@ async fn without_any_broker_a_revocation_is_stored_and_delivered_when_they_are_b
     refreshed(&on_first, &sample).await.unwrap();
 }
 
-/// Whatever was done to the topic under running nodes: what was DURABLE holds in the store and at every guard, those
-/// that were there and one that comes afterwards, which may also never get ready.
-async fn holds_after(change: impl FnOnce(&Kafka)) {
-    let servers = Servers::start();
-    let ([first, second], secrets) = servers.seeded_nodes();
-    let (on_first, on_second) = (
-        backend(&first, &secrets.backend).await,
-        backend(&second, &secrets.backend).await,
-    );
-    let kept = opened(&on_first, "alice").await;
-    let doomed = opened(&on_first, "bob").await;
-    let (old, _running) = guard(&second, &on_second, &kept.access_token).await;
-    ended(&on_first, &doomed.session).await;
-    refuses(&old, &doomed.access_token).await;
-
-    change(&servers.kafka);
-    // Long enough for every reader to have noticed, and to have found what it makes of it.
-    tokio::time::sleep(NOTICED).await;
-    for backend in [&on_first, &on_second] {
-        refused(backend, &doomed).await;
-    }
-    let route = Requirements::scope("orders.read").stale(Stale::Deny);
-    let came = guard_that_need_not_be_ready(&second, &on_second, &kept.access_token);
-    let (came, _came_running) = came;
-    for _ in 0..LOOKS {
-        for guard in [&old, &came] {
-            guard
-                .check(&doomed.access_token, &route)
-                .expect_err("a token that was revoked, DURABLE");
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-    println!("ready afterwards: {} {}", old.is_ready(), came.is_ready());
-    for node in [&first, &second] {
-        println!("node ready afterwards: {}", readiness(node).await.0);
-    }
+/// Two nodes, a token that was revoked, DURABLE, and a guard that knows.
+struct Stage {
+    servers: Servers,
+    nodes: [Server; 2],
+    on: [Backend; 2],
+    kept: Held,
+    doomed: Held,
+    guard: (Guard, Running),
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_topic_deleted_and_made_again_under_running_nodes_loses_no_durable_revocation_at_any_guard() {
-    holds_after(|kafka| {
+impl Stage {
+    async fn set() -> Self {
+        let servers = Servers::start();
+        let (nodes, secrets) = servers.seeded_nodes();
+        let on = [
+            backend(&nodes[0], &secrets.backend).await,
+            backend(&nodes[1], &secrets.backend).await,
+        ];
+        let kept = opened(&on[0], "alice").await;
+        let doomed = opened(&on[0], "bob").await;
+        let guard = guard(&nodes[1], &on[1], &kept.access_token).await;
+        ended(&on[0], &doomed.session).await;
+        refuses(&guard.0, &doomed.access_token).await;
+        // What is still in an outbox would be delivered once more.
+        until("the outboxes are empty", async || {
+            (servers.outbox() == 0).then_some(())
+        })
+        .await;
+        Self {
+            servers,
+            nodes,
+            on,
+            kept,
+            doomed,
+            guard,
+        }
+    }
+
+    /// Deletes the topic and makes it again.
+    async fn make_topic_again(&self) {
+        let kafka = &self.servers.kafka;
         kafka
             .tool("kafka-topics", &["--delete", "--topic", TOPIC])
             .unwrap();
@@ -111,21 +111,84 @@ async fn a_topic_deleted_and_made_again_under_running_nodes_loses_no_durable_rev
         made.extend(["--replication-factor", "1"]);
         made.extend(["--config", "message.timestamp.type=LogAppendTime"]);
         // Deletion is not over when it is acknowledged.
-        let again = || kafka.tool("kafka-topics", &made);
-        assert!((0..20).any(|_| again().is_ok()), "the topic cannot be made again");
-    })
-    .await;
+        until("the topic can be made again", async || {
+            kafka.tool("kafka-topics", &made).ok()
+        })
+        .await;
+        self.noticed().await;
+    }
+
+    /// Long enough for every reader to have noticed, and to have found what it makes of it.
+    async fn noticed(&self) {
+        tokio::time::sleep(NOTICED).await;
+        for backend in &self.on {
+            refused(backend, &self.doomed).await;
+        }
+    }
+
+    /// Asks for a while: each may prove nothing, and none admits what was revoked.
+    async fn nobody_admits(&self, guards: &[(&str, &Guard)]) {
+        let route = Requirements::scope("orders.read").stale(Stale::Deny);
+        for _ in 0..LOOKS {
+            for (name, guard) in guards {
+                let admitted = guard.check(&self.doomed.access_token, &route).is_ok();
+                assert!(!admitted, "the guard {name} admits what was revoked, DURABLE");
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn of_hub(&self, node: &Server) -> (Guard, Running) {
+        guard_on(node, &self.kept.access_token, hub(node, &self.on[1]))
+    }
+
+    fn of_topic(&self) -> (Guard, Running) {
+        let source = KafkaSource::new(options(&self.servers.kafka.bootstrap())).unwrap();
+        guard_on(&self.nodes[1], &self.kept.access_token, source.boxed())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_made_again_under_running_nodes_loses_nothing_that_they_and_their_guards_know() {
+    let stage = Stage::set().await;
+    stage.make_topic_again().await;
+    let (of_hub, _running) = stage.of_hub(&stage.nodes[1]);
+    let guards = [("there before", &stage.guard.0), ("of the hub", &of_hub)];
+    stage.nobody_admits(&guards).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "nodes take a topic that was made again under them for the same log: this holds once they notice"]
+async fn a_topic_made_again_under_running_nodes_proves_nothing_to_whoever_comes_afterwards() {
+    let stage = Stage::set().await;
+    stage.make_topic_again().await;
+    let late = stage.servers.node();
+    let (of_topic, _topic_running) = stage.of_topic();
+    let (of_late, _late_running) = stage.of_hub(&late);
+    let guards = [
+        ("of the topic", &of_topic),
+        ("of a node that came late", &of_late),
+    ];
+    stage.nobody_admits(&guards).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_got_more_partitions_under_running_nodes_loses_no_durable_revocation_at_any_guard() {
-    holds_after(|kafka| {
-        kafka
-            .tool(
-                "kafka-topics",
-                &["--alter", "--topic", TOPIC, "--partitions", "16"],
-            )
-            .unwrap();
-    })
-    .await;
+    let stage = Stage::set().await;
+    let kafka = &stage.servers.kafka;
+    let more = ["--alter", "--topic", TOPIC, "--partitions", "16"];
+    kafka.tool("kafka-topics", &more).unwrap();
+    stage.noticed().await;
+    let (of_hub, _hub_running) = stage.of_hub(&stage.nodes[1]);
+    let (of_topic, _topic_running) = stage.of_topic();
+    let guards = [
+        ("there before", &stage.guard.0),
+        ("of the hub", &of_hub),
+        ("of the topic", &of_topic),
+    ];
+    stage.nobody_admits(&guards).await;
+    assert!(
+        !of_topic.is_ready(),
+        "it sees more partitions than heartbeats name"
+    );
 }

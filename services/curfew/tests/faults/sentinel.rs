@@ -72,7 +72,11 @@ async fn a_primary_that_is_demoted_and_promoted_again_lost_nothing_and_is_anothe
     let original = group.store.master().unwrap();
     let mut over: Vec<Held> = Vec::new();
     let mut master = original;
-    // Sentinel chooses among two; some turns later it is the first one's again.
+    // Only one other may be promoted, so that the next turn is the first one's again.
+    let priority = ["CONFIG", "SET", "replica-priority", "0"];
+    let third = group.store.redis((original + 2) % 3).unwrap();
+    third.command(&priority).unwrap();
+    // Sentinels hear of it within ten seconds; until then it may be the third one's turn.
     for turn in 0..8 {
         let doomed = opened(&on_second, &format!("user-{turn}")).await;
         ended(&on_first, &doomed.session).await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use curfew_clock::SystemClock;
-use curfew_guard::{Config, FixedToken, Guard, HubSource, JwksSource, OwnIssuer, Running};
+use curfew_guard::{Config, FixedToken, Guard, HubSource, JwksSource, OwnIssuer, Running, Source};
 use curfew_ports::log::{Log as _, TailFrom};
 use curfew_servers::{Kafka, Redis, RedisOptions};
 use tempfile::TempDir;
@@ -211,17 +211,20 @@ pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
 
 /// A guard of the orders API at this node, ready.
 pub(crate) async fn guard(server: &Server, backend: &Backend, access_token: &str) -> (Guard, Running) {
-    let (guard, running) = guard_that_need_not_be_ready(server, backend, access_token);
+    let (guard, running) = guard_on(server, access_token, hub(server, backend));
     until("the guard is ready", async || guard.is_ready().then_some(())).await;
     (guard, running)
 }
 
-/// The same, as it starts.
-pub(crate) fn guard_that_need_not_be_ready(
-    server: &Server,
-    backend: &Backend,
-    access_token: &str,
-) -> (Guard, Running) {
+/// A node's stream.
+pub(crate) fn hub(server: &Server, backend: &Backend) -> Box<dyn Source> {
+    let source = HubSource::connect(&format!("http://{}", server.grpc), "orders", "1").unwrap();
+    let bearer = FixedToken(backend.token.clone());
+    source.bearer(Arc::new(bearer)).boxed()
+}
+
+/// A guard of the orders API that follows this, with the keys of this node; it gets ready by itself.
+pub(crate) fn guard_on(server: &Server, access_token: &str, source: Box<dyn Source>) -> (Guard, Running) {
     let claims = access_token.split('.').nth(1).unwrap();
     let claims = URL_SAFE_NO_PAD.decode(claims).unwrap();
     let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
@@ -232,9 +235,7 @@ pub(crate) fn guard_that_need_not_be_ready(
         JwksSource::Url(format!("{}/.well-known/jwks.json", server.http)),
     )];
     let guard = Guard::new(config, Arc::new(SystemClock)).unwrap();
-    let source = HubSource::connect(&format!("http://{}", server.grpc), "orders", "1").unwrap();
-    let bearer = FixedToken(backend.token.clone());
-    let running = guard.start([source.bearer(Arc::new(bearer)).boxed()]);
+    let running = guard.start([source]);
     (guard, running)
 }
 

@@ -198,6 +198,7 @@ impl Authority {
 
     /// One commit of these, joined with what other nodes wrote of them.
     async fn write_leases(&self, whos: &[Who]) -> Answer<()> {
+        let mut refused = Refusal::new(Stage::Request, Reason::Conflict);
         for tried in 0..TRIES_MAX {
             let now = self.wall();
             let keys: Vec<_> = whos
@@ -238,11 +239,15 @@ impl Authority {
                     }
                     return Ok(());
                 }
-                Err(refusal) if refusal.reason == Reason::Conflict => self.pause(tried).await,
+                // A commit that waited on a busy machine looks like a wrong clock; a wrong clock does so each time.
+                Err(refusal) if matches!(refusal.reason, Reason::Conflict | Reason::ClockSuspect) => {
+                    refused = refusal;
+                    self.pause(tried).await;
+                }
                 Err(refusal) => return Err(refusal),
             }
         }
-        Err(Refusal::new(Stage::Request, Reason::Conflict))
+        Err(refused)
     }
 
     /// The directory's partition, open for the history that is read.

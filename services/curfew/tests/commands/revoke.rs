@@ -162,3 +162,28 @@ fn what_cannot_be_revoked_is_refused_with_the_reason() {
         );
     }
 }
+
+#[test]
+fn who_must_apply_it_is_listed_and_waited_for() {
+    let desk = Desk::new();
+    let listed = desk.json(&["guards"]);
+    let all = listed["subscribers"].as_array().unwrap();
+    assert_eq!(all.len(), 1, "the node itself: {listed}");
+    assert_eq!(all[0]["subscriber"]["source"], "FOLLOWER_SOURCE_AUTHORITY");
+    assert_eq!(all[0]["largestBound"], "5s");
+    let table = desk.text(&["guards"]);
+    for part in ["NAME", "STALE RULE", "authority", "deny 5s"] {
+        assert!(table.contains(part), "{part} in {table}");
+    }
+    let subject = "tenants/acme/subjects/alice";
+    let told = desk.json(&["revoke", "subject", subject, "--level", "enforced"]);
+    let acknowledgement = &told["acknowledgement"];
+    assert_eq!(acknowledgement["level"], "ACK_LEVEL_ENFORCED");
+    assert_eq!(acknowledgement["confirmed"][0]["name"], "authority");
+    assert_eq!(acknowledgement["waitedOut"], serde_json::json!([]));
+    let table = desk.text(&["revoke", "subject", subject, "--level", "enforced"]);
+    assert!(
+        table.contains("confirmed") && table.contains("1: authority"),
+        "{table}"
+    );
+}

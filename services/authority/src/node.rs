@@ -74,6 +74,8 @@ pub struct Authority {
     pub(crate) applying: Arc<Mutex<Applying>>,
     // Less lies on the log than was read: nothing more is proven by it until an operator has another adopted.
     pub(crate) log_was_lost: Arc<AtomicBool>,
+    // Held while another log is adopted: one at a time, and nobody follows what an older view names meanwhile.
+    pub(crate) adopting: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Authority {
@@ -108,6 +110,7 @@ impl Authority {
             metrics,
             applying: Arc::default(),
             log_was_lost: Arc::default(),
+            adopting: Arc::default(),
         }
     }
 

@@ -88,6 +88,7 @@ impl Authority {
 
     /// Takes the topic that is there as a new log.
     pub async fn adopt_log(&self, request: &AdoptRequest) -> Answer<Adopted> {
+        let _one = self.adopting.lock().await;
         let former = self.follower.log();
         let refuse = |reason, about: &str| Err(Refusal::new(Stage::Request, reason).about(about.to_owned()));
         if !(request.force || request.nobody_knows || self.log_is_lost().await?) {
@@ -160,10 +161,24 @@ impl Authority {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let named = self.directory.loaded().view.log;
-            let Some(named) = named.filter(|named| *named != self.follower.log()) else {
+            let is_other = |named: &LogIdentity| *named != self.follower.log();
+            if !self
+                .directory
+                .loaded()
+                .view
+                .log
+                .is_some_and(|named| is_other(&named))
+            {
+                continue;
+            }
+            let _one = self.adopting.lock().await;
+            // The view may be older than what this node has adopted itself.
+            let Ok(Some(named)) = self.named_log().await else {
                 continue;
             };
+            if !is_other(&named) {
+                continue;
+            }
             let records = self.living();
             let count = records.len();
             let taken = match self.append_all(records).await {

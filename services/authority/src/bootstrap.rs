@@ -47,6 +47,9 @@ const SYSTEM: &str = "curfew";
 /// The first admin.
 const ADMIN: &str = "admin";
 
+/// Tries of a partition's creation: at a first start a thousand commits wait for one another.
+const TRIES_MAX: u32 = 8;
+
 /// What a start found or made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bootstrapped {
@@ -178,6 +181,16 @@ impl Authority {
     }
 
     async fn create_partition(&self, partition: Partition) -> Answer<bool> {
+        for _ in 0..TRIES_MAX {
+            if let Some(made) = self.try_create_partition(partition).await? {
+                return Ok(made);
+            }
+        }
+        Err(Refusal::new(Stage::Request, Reason::ClockSuspect))
+    }
+
+    /// One try; `None`: the commit arrived so late that its clock looked wrong.
+    async fn try_create_partition(&self, partition: Partition) -> Answer<Option<bool>> {
         let keys = [Key::Partition, Key::Sequence, Key::Checkpoint];
         let view = self
             .parts
@@ -186,8 +199,9 @@ impl Authority {
             .await
             .map_err(store_unavailable)?;
         if view.values.iter().any(Option::is_some) {
-            return Ok(false);
+            return Ok(Some(false));
         }
+        let now = self.wall();
         let incarnation: Incarnation = view.incarnation;
         let record = PartitionRecord {
             incarnation,
@@ -198,12 +212,12 @@ impl Authority {
         let checkpoint = Checkpoint {
             offset: 0,
             incarnation,
-            at: self.wall(),
+            at: now,
         };
         let commit = Commit {
             partition,
             incarnation,
-            now: self.wall(),
+            now,
             nonce: self.chance().draw(),
             expected: keys.iter().cloned().map(|key| (key, None)).collect(),
             writes: vec![
@@ -214,10 +228,11 @@ impl Authority {
             publish: Vec::new(),
         };
         match self.parts.store.commit(commit).await.map_err(store_unavailable)? {
-            CommitOutcome::Committed(_) => Ok(true),
+            CommitOutcome::Committed(_) => Ok(Some(true)),
             // Somebody else made it.
-            CommitOutcome::Conflict => Ok(false),
+            CommitOutcome::Conflict => Ok(Some(false)),
             CommitOutcome::Fenced => Err(Refusal::new(Stage::Request, Reason::Fenced)),
+            CommitOutcome::ClockSuspect { store_time } if self.was_slow(now, store_time) => Ok(None),
             CommitOutcome::ClockSuspect { .. } => Err(Refusal::new(Stage::Request, Reason::ClockSuspect)),
         }
     }

@@ -147,7 +147,13 @@ impl Authority {
                     self.recovery.suspect();
                     return Err(refuse(Reason::Fenced));
                 }
-                CommitOutcome::ClockSuspect { .. } => return Err(refuse(Reason::ClockSuspect)),
+                // A commit that was long on its way is no wrong clock: it is decided again.
+                CommitOutcome::ClockSuspect { store_time } => {
+                    tries += 1;
+                    if tries > TRIES_MAX || !self.was_slow(now, store_time) {
+                        return Err(refuse(Reason::ClockSuspect));
+                    }
+                }
             }
         }
     }
@@ -267,6 +273,11 @@ impl Authority {
             writes,
             publish,
         }
+    }
+
+    /// Whether the store's clock and this node's agree, and a commit decided at `sent` only arrived late.
+    pub(crate) fn was_slow(&self, sent: Millis, store_time: Millis) -> bool {
+        sent.ms_since(store_time) <= DELTA_MS && store_time.ms_since(self.wall()) <= DELTA_MS
     }
 
     pub(crate) async fn pause(&self, tries: u32) {

@@ -25,7 +25,10 @@ use curfew_servers::RedisTls;
 const HERE: Partition = Partition::DIRECTORY;
 
 fn is_unavailable<T: std::fmt::Debug>(result: &Result<T, StoreError>) -> bool {
-    matches!(result, Err(StoreError::Unavailable { .. }))
+    matches!(
+        result,
+        Err(StoreError::Unavailable { .. } | StoreError::Refused { .. })
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -128,7 +131,7 @@ async fn more_calls_than_permitted_are_refused_at_once() {
         refused
     };
     let (first, second, third) = tokio::join!(first, second, third);
-    let Err(StoreError::Unavailable { source, .. }) = third else {
+    let Err(StoreError::Refused { source, .. }) = third else {
         panic!("{third:?}");
     };
     assert_eq!(source.to_string(), "as many calls as permitted are under way");

@@ -279,10 +279,11 @@ impl Authority {
             .versions()
             .filter(|(key, _)| numbers || **key != Key::Sequence)
             .map(|(key, version)| (key.clone(), version));
+        let now = self.wall();
         let commit = Commit {
             partition: at.partition,
             incarnation: seen.incarnation,
-            now: self.wall(),
+            now,
             nonce: self.chance().draw(),
             expected: expected.collect(),
             writes,
@@ -291,6 +292,9 @@ impl Authority {
         match self.parts.store.commit(commit).await.map_err(store_unavailable)? {
             CommitOutcome::Committed(_) => Ok(Committed::Done),
             CommitOutcome::Conflict | CommitOutcome::Fenced => Ok(Committed::Again),
+            CommitOutcome::ClockSuspect { store_time } if self.was_slow(now, store_time) => {
+                Ok(Committed::Again)
+            }
             CommitOutcome::ClockSuspect { .. } => Err(Refusal::new(Stage::Request, Reason::ClockSuspect)),
         }
     }

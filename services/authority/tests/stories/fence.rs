@@ -219,6 +219,24 @@ async fn p5_a_clock_that_differs_from_the_stores_either_way_mints_nothing() {
 }
 
 #[tokio::test]
+async fn a_commit_that_was_long_on_its_way_is_decided_again_and_is_no_wrong_clock() {
+    let world = World::new().await;
+    let tokens = world.sign_in("alice", "web").await;
+    world.hear().await;
+    let held = world.store.delay_next();
+    let (authority, request) = (
+        world.authority.clone(),
+        world.refreshing("web", &tokens.refresh_token),
+    );
+    let refreshing = tokio::spawn(async move { authority.refresh_tokens(request).await });
+    held.arrived().await;
+    world.clock.advance(2_000);
+    held.release();
+    let refreshed = refreshing.await.unwrap().unwrap();
+    assert_eq!(refreshed.refreshed.outcome.as_str(), "rotated");
+}
+
+#[tokio::test]
 async fn a_directory_older_than_three_seconds_decides_nothing_and_says_to_repeat() {
     let world = World::new().await;
     let tokens = world.sign_in("alice", "web").await;

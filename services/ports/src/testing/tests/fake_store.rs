@@ -106,7 +106,10 @@ async fn q2_an_isolated_store_reads_and_commits_nothing_not_even_nothing() {
     store.isolate();
     assert!(read_one(&store, &tombstone(1, 1).0).await.is_none());
     let refused = store.commit(draft.0.clone()).await;
-    assert!(matches!(refused, Err(StoreError::Refused { .. })), "and it is known that nothing happened");
+    assert!(
+        matches!(refused, Err(StoreError::Refused { .. })),
+        "and it is known that nothing happened"
+    );
     store.rejoin();
     committed(&store, &draft).await;
 }

@@ -24,6 +24,8 @@ use crate::node::Authority;
 const COLLECT_EVERY: Duration = Duration::from_secs(30);
 /// Reloads of one catching up; a log that keeps changing is no log.
 const RELOADS_MAX: usize = 3;
+/// The same where the log was lost.
+const LOOK_AT_LOST: Duration = Duration::from_secs(2);
 /// The pause before a broken tail is opened again.
 const REOPEN_AFTER: Duration = Duration::from_millis(250);
 
@@ -143,7 +145,9 @@ impl Authority {
                     self.follow_tail(&mut *tail, &mut collect).await;
                 }
             }
-            tokio::time::sleep(REOPEN_AFTER).await;
+            // Nothing comes of reading a lost log again before another one is adopted.
+            let is_lost = self.log_was_lost.load(Ordering::SeqCst);
+            tokio::time::sleep(if is_lost { LOOK_AT_LOST } else { REOPEN_AFTER }).await;
         }
     }
 
@@ -237,7 +241,7 @@ impl Authority {
 
     /// Begins again with the oldest retained record. The marks stay, as every record denies for as long as
     /// it lives; the heartbeats and what they proved do not, so that nothing is fresh before it was read.
-    async fn reload(&self) -> Result<(), LogError> {
+    pub(crate) async fn reload(&self) -> Result<(), LogError> {
         let bounds = self.parts.log.bounds().await?;
         let mut applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         self.metrics.reload();
@@ -325,7 +329,7 @@ impl Authority {
         }
     }
 
-    fn next_of(&self, partition: LogPartition) -> u64 {
+    pub(crate) fn next_of(&self, partition: LogPartition) -> u64 {
         let state = self.follower.state(partition);
         state.and_then(|state| state.next).unwrap_or(0)
     }

@@ -75,6 +75,8 @@ pub struct PartitionState {
     /// Records kept as bytes, for a snapshot.
     pub raw: Vec<Arc<[u8]>>,
     beat: Option<Beat>,
+    // Everything from the first offset of all was read: whatever a heartbeat names must be among it.
+    is_whole: bool,
     // (id, records between it and the one before it), newest last.
     heartbeats: VecDeque<(RecordId, Option<u64>)>,
     since_heartbeat: u64,
@@ -163,8 +165,10 @@ impl PartitionState {
                 Some((_, Some(between))) if *between != previous.records_between => {
                     return Err("an emitter read another number of records");
                 }
-                // With a full memory of heartbeats the emitter's must be among them.
-                None if self.heartbeats.len() == HEARTBEATS_MAX => {
+                // With a full memory of heartbeats the emitter's must be among them; and so must it be where nothing
+                // lay before what was read: a topic that was made again begins with heartbeats of nodes that have
+                // read the one before it.
+                None if self.is_whole || self.heartbeats.len() == HEARTBEATS_MAX => {
                     return Err("an emitter read a heartbeat that is not here");
                 }
                 Some(_) | None => {}
@@ -245,6 +249,7 @@ impl Follower {
         for shared in &self.partitions {
             let mut state = PartitionState::clone(&shared.load());
             state.beat = None;
+            state.is_whole = false;
             state.heartbeats.clear();
             state.since_heartbeat = 0;
             shared.store(Arc::new(state));
@@ -311,6 +316,7 @@ impl Follower {
             state.store(Arc::new(PartitionState {
                 index,
                 next: Some(next),
+                is_whole: next == 0,
                 frozen,
                 raw,
                 ..PartitionState::default()
@@ -337,6 +343,7 @@ impl Follower {
             return Err(history("records are missing"));
         }
         let mut state = PartitionState::clone(&present);
+        state.is_whole |= state.next.is_none() && position.offset == 0;
         state.next = Some(position.offset.saturating_add(1));
         let applied = match record {
             LogRecord::Heartbeat(heartbeat) => {

@@ -84,10 +84,21 @@ impl Authority {
             interval_ms: self.config.heartbeat_interval_ms(),
             previous: previous.map(|(id, records_between)| PreviousHeartbeat { id, records_between }),
         };
-        self.parts
+        let next = self.next_of(partition);
+        let position = self
+            .parts
             .log
             .append(partition, &LogRecord::Heartbeat(record))
             .await?;
+        if position.offset < next {
+            // What this node has read is not there any more: nothing that it beats is worth anything.
+            tracing::error!(
+                ?position,
+                next,
+                "the log ends before what was read of it; it is read again"
+            );
+            self.reload().await?;
+        }
         Ok(())
     }
 }

@@ -228,3 +228,26 @@ fn a_heartbeat_that_was_delayed_for_long_makes_nobody_reload() {
         Err(Reload::History { .. })
     ));
 }
+
+#[test]
+fn q33_a_topic_that_was_made_again_begins_with_a_heartbeat_that_names_one_nobody_has() {
+    let follower = Follower::new(log());
+    let told = follower.apply(at(0), &beat(9, 10_000, Some((8, 0))), now(10_000, 500));
+    assert!(matches!(told, Err(Reload::History { .. })), "{told:?}");
+    assert!(!fresh(&follower, now(10_000, 500)));
+    // Where retention took the beginning, what a heartbeat names may have lain there.
+    let follower = Follower::new(log());
+    follower
+        .apply(at(7), &beat(9, 10_000, Some((8, 0))), now(10_000, 500))
+        .unwrap();
+    assert!(fresh(&follower, now(10_000, 500)));
+    // The very first of a log names none.
+    let follower = Follower::new(log());
+    follower
+        .apply(at(0), &beat(1, 10_000, None), now(10_000, 500))
+        .unwrap();
+    follower
+        .apply(at(1), &beat(2, 11_000, Some((1, 0))), now(11_000, 1_500))
+        .unwrap();
+    assert!(fresh(&follower, now(11_000, 1_500)));
+}

@@ -88,7 +88,10 @@ impl Journal {
             .any(|known| known.partition == entry.position.partition);
         // The first copy of each partition says all: a later one lies behind it.
         if !is_known && known.positions.len() < POSITIONS_MAX {
-            known.positions.push(entry.position);
+            // In order of the partitions, as whoever appended it tells them.
+            let before = |known: &Position| known.partition < entry.position.partition;
+            let place = known.positions.partition_point(before);
+            known.positions.insert(place, entry.position);
             known.read_at = now;
         }
         if is_new {

@@ -6,6 +6,8 @@
 mod admin;
 #[path = "table/keys.rs"]
 mod keys;
+#[path = "table/recovery.rs"]
+mod recovery;
 #[path = "table/revocations.rs"]
 mod revocations;
 #[path = "table/sessions.rs"]
@@ -151,5 +153,6 @@ async fn every_method_at_one_node_holds_at_the_other() {
     revocations::revocations_made_here_are_heard_there(&pair).await;
     admin::subjects_disabled_here_are_refused_there(&pair).await;
     keys::keys_changed_here_are_used_there(&pair).await;
+    recovery::where_nothing_is_lost_both_say_so_and_change_nothing(&pair).await;
     pair.whole().await;
 }

@@ -8,6 +8,7 @@ use curfew_proto::admin::v1::caller_service_client::CallerServiceClient;
 use curfew_proto::admin::v1::client_service_client::ClientServiceClient;
 use curfew_proto::admin::v1::issuer_service_client::IssuerServiceClient;
 use curfew_proto::admin::v1::key_service_client::KeyServiceClient;
+use curfew_proto::admin::v1::recovery_service_client::RecoveryServiceClient;
 use curfew_proto::admin::v1::resource_service_client::ResourceServiceClient;
 use curfew_proto::admin::v1::server_service_client::ServerServiceClient;
 use curfew_proto::admin::v1::subject_service_client::SubjectServiceClient;
@@ -45,6 +46,10 @@ impl Way {
 
     pub(super) fn tokens(&self) -> TokenServiceClient<Self> {
         TokenServiceClient::new(self.clone())
+    }
+
+    pub(super) fn recovery(&self) -> RecoveryServiceClient<Self> {
+        RecoveryServiceClient::new(self.clone())
     }
 
     pub(super) fn revocations(&self) -> RevocationServiceClient<Self> {

@@ -93,8 +93,14 @@ impl Reading {
                 );
             }
             // Before the first of its own an adopted topic may have some of another log.
-            self.is_proven |=
-                matches!(&entry.record, LogRecord::Heartbeat(beat) if beat.log == self.feed.follower().log());
+            if let LogRecord::Heartbeat(beat) = &entry.record {
+                let is_own = beat.log == self.feed.follower().log();
+                self.is_proven |= is_own;
+                if self.is_live && !self.is_proven {
+                    // The topic was empty when the reading began, and this is its first node.
+                    return Err(Reload::OtherLog);
+                }
+            }
             place.last = Some(entry.clone());
         }
         self.go_live_if_caught_up();

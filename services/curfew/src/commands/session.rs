@@ -244,7 +244,7 @@ async fn create(common: &Common, tenant: &Tenant, asked: &Create) -> Result<(), 
 
 async fn end(common: &Common, name: String, motive: Motive) -> Result<(), Failure> {
     let request = pb::EndSessionRequest {
-        name,
+        name: name.clone(),
         cause: motive.cause,
         initiator: Initiator::Admin.into(),
         ack_level: motive.level.to_proto().into(),
@@ -257,11 +257,9 @@ async fn end(common: &Common, name: String, motive: Motive) -> Result<(), Failur
     common.show(
         || json::of(&answer),
         || {
-            let session = answer.session.clone().unwrap_or_default();
-            let mut lines = vec![
-                ("session", session.name.clone()),
-                ("state", table::state(&session)),
-            ];
+            // Ended in the log while the store is away: its row cannot be read.
+            let state = answer.session.as_ref().map_or("ended".into(), table::state);
+            let mut lines = vec![("session", name.clone()), ("state", state)];
             lines.extend(acknowledged::lines(answer.acknowledgement.as_ref()));
             print::fields(lines)
         },

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use curfew_guard::Requirements;
 use curfew_proto::session::v1 as session;
 use curfew_proto::token::v1 as token;
 use tonic::{Code, Request, Status};
@@ -12,7 +13,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::process::{Backend, Server, TENANT, channel, request_id};
-use super::servers::{Servers, backend, readiness, told, until};
+use super::servers::{Servers, backend, guard, readiness, told, until};
 
 /// What callers wait for an answer: less than a call of the store may take.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -214,4 +215,47 @@ async fn a_redis_that_was_killed_and_restarted_is_recovered_by_its_nodes_and_has
         );
     }
     println!("{} alive, {} ended", alive.len(), ended.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_redis_is_down_what_is_revoked_goes_to_the_log_first_and_is_merged_when_it_is_back() {
+    let mut servers = Servers::start_with(ALWAYS);
+    let ([node], secrets) = servers.seeded_nodes();
+    let backend = backend(&node, &secrets.backend).await;
+    let (alice, bob) = (
+        backend.sign_in("alice").await.unwrap(),
+        backend.sign_in("bob").await.unwrap(),
+    );
+    let (of_alice, of_bob) = (
+        backend.issue(&alice).await.unwrap(),
+        backend.issue(&bob).await.unwrap(),
+    );
+    let (guard, _running) = guard(&node, &backend, &of_bob.access_token).await;
+    is_ready(&node).await;
+
+    servers.redis.kill();
+    let id = request_id();
+    // Where a commit was under way its outcome is not known, and is asked for again.
+    until("it is revoked", async || end(&backend, &alice, &id).await.ok()).await;
+    let route = Requirements::scope("orders.read");
+    until("the guard refuses what was revoked", async || {
+        guard.check(&of_alice.access_token, &route).is_err().then_some(())
+    })
+    .await;
+    guard.check(&of_bob.access_token, &route).unwrap();
+    assert_eq!(servers.revocations().await.len(), 1);
+
+    servers.redis.restart().unwrap();
+    let over = answered(&backend, &of_alice.refresh_token).await.unwrap_err();
+    assert_eq!(
+        told(&over),
+        (Code::FailedPrecondition, "SESSION_ENDED".to_owned(), false)
+    );
+    answered(&backend, &of_bob.refresh_token).await.unwrap();
+    // A retry knows its own work.
+    until("a repeat is answered", async || {
+        end(&backend, &alice, &id).await.ok()
+    })
+    .await;
+    assert_eq!(servers.revocations().await.len(), 1, "one revocation, one id");
 }

@@ -6,12 +6,14 @@ mod list;
 
 use std::sync::Arc;
 
-use curfew_authority::{CreateSessionRequest, EndAnswer};
+use curfew_authority::{CreateSessionRequest, EndAnswer, SessionView};
 use curfew_core::decide::end::Ended;
 use curfew_core::directory::Tenant;
+use curfew_core::ids::{SessionId, TenantId};
 use curfew_core::mac::sha256;
 use curfew_core::place::Partition;
 use curfew_core::record::Initiator;
+use curfew_core::refusal::Class;
 use curfew_core::session::Proof;
 use curfew_core::time::LEEWAY_MS;
 use curfew_proto::revocation::v1::Acknowledgement;
@@ -213,13 +215,9 @@ impl SessionService for Sessions {
             .end_session(tenant.id, sid, &motive)
             .await
             .map_err(call.refuse(Of::Named))?;
-        let view = call
-            .authority()
-            .get_session(tenant.id, sid)
-            .await
-            .map_err(call.refuse(Of::Named))?;
+        let view = after_ending(&call, tenant.id, sid).await?;
         Ok(Response::new(pb::EndSessionResponse {
-            session: Some(encode::view(&call, &tenant, &view)),
+            session: view.map(|view| encode::view(&call, &tenant, &view)),
             acknowledgement: acknowledge(&call, &tenant, &ended, sid.partition(), level).await,
         }))
     }
@@ -257,17 +255,11 @@ impl SessionService for Sessions {
             .end_grant(tenant.id, sid, gid, &motive)
             .await
             .map_err(call.refuse(Of::Named))?;
-        let view = call
-            .authority()
-            .get_session(tenant.id, sid)
-            .await
-            .map_err(call.refuse(Of::Named))?;
+        let view = after_ending(&call, tenant.id, sid).await?;
+        // An ended grant may have left the row since.
+        let told = view.as_ref().and_then(|view| Some((view, view.row.grant(gid)?)));
         Ok(Response::new(pb::EndGrantResponse {
-            // An ended grant may have left the row since.
-            grant: view
-                .row
-                .grant(gid)
-                .map(|grant| encode::grant(&call, &tenant, &view, grant)),
+            grant: told.map(|(view, grant)| encode::grant(&call, &tenant, view, grant)),
             acknowledgement: acknowledge(&call, &tenant, &ended, sid.partition(), level).await,
         }))
     }
@@ -278,6 +270,15 @@ impl SessionService for Sessions {
     ) -> Answered<pb::ListDevicesResponse> {
         let (call, request) = self.0.open(request)?;
         list::devices(&call, request).await.map(Response::new)
+    }
+}
+
+/// The session after something of it was ended; `None`: it cannot be read now, and what was done is told all the same.
+async fn after_ending(call: &Call, tenant: TenantId, sid: SessionId) -> Result<Option<SessionView>, Status> {
+    match call.authority().get_session(tenant, sid).await {
+        Ok(view) => Ok(Some(view)),
+        Err(refusal) if refusal.reason.class() == Class::Retry => Ok(None),
+        Err(refusal) => Err(call.refuse(Of::Named)(refusal)),
     }
 }
 

@@ -121,7 +121,8 @@ impl SubjectService for Subjects {
             .await
             .map_err(call.refuse(Of::Named))?;
         Ok(Response::new(pb::DisableSubjectResponse {
-            subject: look(&call, &tenant, &subject).await?,
+            // What was done is told, though the store cannot be read now.
+            subject: look(&call, &tenant, &subject).await.ok().flatten(),
             acknowledgement: acknowledge(&call, &tenant, &answer, level).await,
             disable_id: answer.state.map(|id| id.to_string()).unwrap_or_default(),
         }))

@@ -231,16 +231,22 @@ impl Authority {
     }
 
     async fn poll_and_load(&self) -> Answer<()> {
+        let mut was_behind = false;
+        let polled = self.load_if_changed(&mut was_behind).await;
+        if polled.is_err() && was_behind {
+            // What the log told of was not read.
+            self.directory.is_behind.store(true, Ordering::SeqCst);
+        }
+        polled
+    }
+
+    async fn load_if_changed(&self, was_behind: &mut bool) -> Answer<()> {
         for _ in 0..LOAD_TRIES_MAX {
             let distrusts = self.directory.distrusts.load(Ordering::SeqCst);
             let before = self.wall();
             // What is heard from here on may not be in what is read.
-            let was_behind = self.directory.is_behind.swap(false, Ordering::SeqCst);
-            let polled = self.directory_version().await;
-            if was_behind && polled.is_err() {
-                self.directory.is_behind.store(true, Ordering::SeqCst);
-            }
-            let version = polled?;
+            *was_behind |= self.directory.is_behind.swap(false, Ordering::SeqCst);
+            let version = self.directory_version().await?;
             if version.is_some() && version == self.directory.loaded.load().view.version {
                 self.directory.trust(before, distrusts);
                 return Ok(());

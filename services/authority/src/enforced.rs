@@ -71,7 +71,7 @@ impl Authority {
     }
 
     async fn read_leases_until(&self, until: Instant) -> Answer<()> {
-        match timeout_at(until, self.read_leases()).await {
+        match timeout_at(until, self.read_leases_to_answer()).await {
             Ok(read) => read,
             Err(_) => Err(curfew_core::refusal::Refusal::new(
                 curfew_core::refusal::Stage::Request,

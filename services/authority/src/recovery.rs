@@ -162,8 +162,15 @@ impl Authority {
         if moves {
             let due = looked.iter().filter(|one| self.is_due(one)).collect();
             let began_at = self.now().boot_ms;
-            self.close_all(due, Aim::Move, &mut round).await;
-            if round.unmoved == 0 && round.unread == 0 && round.fenced == 0 {
+            self.close_all(due, Aim::Move, &[], &mut round).await;
+            // What lies behind an unreadable record is passed by no checkpoint.
+            let states = self
+                .follower
+                .log()
+                .all()
+                .filter_map(|partition| self.follower.state(partition));
+            let is_frozen = states.into_iter().any(|state| state.frozen.is_some());
+            if !is_frozen && round.unmoved == 0 && round.unread == 0 && round.fenced == 0 {
                 self.recovery.moved_at.store(began_at, Ordering::Release);
             }
         }
@@ -176,24 +183,25 @@ impl Authority {
         // Asked after the other history was seen: what an earlier one acknowledged lies before these ends.
         let bounds = self.parts.log.bounds().await.map_err(log_unavailable)?;
         self.wait_until_applied(&bounds).await?;
+        let ends: Vec<_> = bounds.iter().map(|bounds| bounds.end).collect();
         let (directory, others): (Vec<_>, Vec<_>) = fenced
             .iter()
             .copied()
             .partition(|one| one.partition == Partition::DIRECTORY);
         if !directory.is_empty() {
-            self.close_all(directory, Aim::Open, round).await;
+            self.close_all(directory, Aim::Open, &ends, round).await;
             // What follows looks at it; where it is not open yet, the next round does.
             if self.poll_directory().await.is_err() {
                 round.fenced += others.len();
                 return Ok(());
             }
         }
-        self.close_all(others, Aim::Open, round).await;
+        self.close_all(others, Aim::Open, &ends, round).await;
         Ok(())
     }
 
     /// Waits until this node has applied everything that the log had.
-    async fn wait_until_applied(&self, bounds: &[Bounds]) -> Answer<()> {
+    pub(super) async fn wait_until_applied(&self, bounds: &[Bounds]) -> Answer<()> {
         let is_there = || !self.is_behind(bounds);
         let until = Instant::now() + CATCH_UP_MAX;
         loop {
@@ -220,7 +228,7 @@ impl Authority {
     }
 
     /// Works on all of them, those first whose turn it is; what fails is counted and left to the next round.
-    async fn close_all(&self, mut these: Vec<&Looked>, aim: Aim, round: &mut Recovered) {
+    async fn close_all(&self, mut these: Vec<&Looked>, aim: Aim, ends: &[u64], round: &mut Recovered) {
         let began = Instant::now();
         let age_ms = self.config.staleness_ms.saturating_mul(HEARD_FOR);
         let boot_ms = self.now().boot_ms;
@@ -238,6 +246,7 @@ impl Authority {
                 return;
             }
         };
+        let ends: Arc<[u64]> = ends.into();
         let mut closing = JoinSet::new();
         for one in these {
             if closing.len() >= AT_ONCE
@@ -245,11 +254,11 @@ impl Authority {
             {
                 count(ended, aim, round);
             }
-            let (authority, older) = (self.clone(), older.clone());
-            let (partition, from) = (one.partition, began + turn(one));
+            let (authority, older, ends) = (self.clone(), older.clone(), ends.clone());
+            let (one, from) = (*one, began + turn(one));
             closing.spawn(async move {
                 tokio::time::sleep_until(from).await;
-                (partition, authority.close(partition, aim, &older).await)
+                (one.partition, authority.close(&one, aim, &ends, &older).await)
             });
         }
         while let Some(ended) = closing.join_next().await {
@@ -274,6 +283,7 @@ fn count(ended: Ended, aim: Aim, round: &mut Recovered) {
         Ok((partition, Ok(Closed::Lost(what)))) => {
             tracing::error!(?partition, what, "a partition opens only by an operator's word");
             round.lost.push(partition);
+            round.unmoved += usize::from(aim == Aim::Move);
         }
         Ok((partition, Err(refusal))) => {
             tracing::warn!(?partition, %refusal, "a partition is left to the next round");

@@ -76,16 +76,16 @@ impl Unmerged {
         }
     }
 
-    /// Another log is read, from its beginning.
-    pub(crate) fn begin_anew(&self, log: LogIdentity) {
+    /// Another log is followed, from these offsets on: what lies before them is read again where it is needed.
+    pub(crate) fn begin_anew(&self, log: LogIdentity, next: &[u64]) {
         {
             let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
             for kept in &mut memory.partitions {
                 kept.seen = 0;
             }
         }
-        for partition in log.all() {
-            self.begin(log, partition, 0);
+        for (partition, next) in log.all().zip(next) {
+            self.begin(log, partition, *next);
         }
     }
 

@@ -166,10 +166,12 @@ impl Node {
                 .map_err(|refusal| refusal.to_string())?;
             authority.beat_once().await;
             // The store may have become another history while no node ran; an empty one has nothing to recover.
-            authority
-                .round(false)
-                .await
-                .map_err(|refusal| refusal.to_string())?;
+            // What comes onto the log meanwhile is read as well: a recovery waits for the log's end.
+            let follow = authority.clone();
+            let following = tokio::spawn(async move { follow.follow().await });
+            let recovered = authority.round(true).await;
+            following.abort();
+            recovered.map_err(|refusal| refusal.to_string())?;
         }
         let made = authority
             .bootstrap()

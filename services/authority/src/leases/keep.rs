@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use curfew_core::directory::Lease;
-use curfew_core::place::{Incarnation, Partition};
+use curfew_core::place::Partition;
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::stored::{Key, Listed, Record, Write};
 use curfew_core::time::Millis;
@@ -286,6 +286,14 @@ impl Authority {
         }
     }
 
+    /// The same for what is answered by it: not those of a primary which others have left. What is answered is
+    /// committed, without a write (DESIGN section 3).
+    pub(crate) async fn read_leases_to_answer(&self) -> Answer<()> {
+        self.read_leases().await?;
+        let seen = self.see_directory(&[]).await?;
+        self.commit_leases(&seen, Vec::new()).await
+    }
+
     /// Reads every registration, no earlier than now; calls that come meanwhile share the next read.
     pub(crate) async fn read_leases(&self) -> Answer<()> {
         let begun_before = self.leases.reads_begun.load(Ordering::SeqCst);
@@ -299,7 +307,9 @@ impl Authority {
             .fetch_add(1, Ordering::SeqCst)
             .wrapping_add(1);
         let begun_at = self.wall();
-        let opened = self.opened_directory().await?;
+        let seen = self.see_directory(&[]).await?;
+        let opened = seen.partition().map_or(Millis::ZERO, |record| record.opened);
+        let opened = (seen.incarnation, opened);
         let mut stored = Vec::new();
         let mut cursor = None;
         loop {
@@ -326,7 +336,8 @@ impl Authority {
             }
         }
         // One history, from the first page to the last.
-        if self.opened_directory().await? != opened {
+        let again = self.see_directory(&[]).await?;
+        if again.version(&Key::Partition) != seen.version(&Key::Partition) {
             return Err(Refusal::new(Stage::Request, Reason::Fenced).about("the directory"));
         }
         let log_id = self.follower.log().log_id;
@@ -334,12 +345,5 @@ impl Authority {
             .take(begun_at, opened, stored, log_id, self.config.lease_ms);
         *newest = begun;
         Ok(())
-    }
-
-    /// The directory's history, and since when it is open.
-    async fn opened_directory(&self) -> Answer<(Incarnation, Millis)> {
-        let seen = self.see_directory(&[]).await?;
-        let opened = seen.partition().map_or(Millis::ZERO, |record| record.opened);
-        Ok((seen.incarnation, opened))
     }
 }

@@ -206,7 +206,8 @@ impl Authority {
             }
             // Offsets of the log before say nothing here.
             applying.forget();
-            self.unmerged.begin_anew(log);
+            let next: Vec<_> = log.all().map(|partition| self.next_of(partition)).collect();
+            self.unmerged.begin_anew(log, &next);
         }
         self.directory.distrust();
         tokio::time::sleep(Duration::from_millis(SETTLED_AFTER_MS.unsigned_abs())).await;

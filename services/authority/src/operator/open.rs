@@ -9,10 +9,10 @@ use std::sync::Arc;
 use curfew_core::decide::floor::{self, Found, Standing};
 use curfew_core::directory::{Tenant, UNDECLARED_LIFE_MAX_MS};
 use curfew_core::ids::OperationId;
-use curfew_core::place::Partition;
+use curfew_core::place::{Incarnation, Partition};
 use curfew_core::record::Outgoing;
 use curfew_core::refusal::{Reason, Refusal, Stage};
-use curfew_core::stored::{Key, Listed, Record};
+use curfew_core::stored::{Key, Listed, Record, Write};
 use curfew_core::time::Millis;
 use curfew_ports::log::Bounds;
 use curfew_ports::store::{Commit, CommitOutcome, PAGE_MAX};
@@ -26,6 +26,9 @@ use crate::operator::examine::{OWN_KEYS, Trouble};
 const AT_ONCE: usize = 16;
 /// Tries of one partition that others write meanwhile.
 const TRIES_MAX: u32 = 4;
+
+/// The history that a partition is left in until what the log has was merged into it: it is never present.
+const NO_HISTORY: Incarnation = Incarnation([0; 8]);
 
 /// Which partitions, and with what floor.
 #[derive(Clone, Debug)]
@@ -111,6 +114,16 @@ impl Authority {
                 oldest,
             };
             self.open_each(Arc::new(plan), &partitions).await?;
+            // They are fenced still: what the log has is merged before anything of them is answered.
+            self.catch_up().await?;
+            let opened = self.round(false).await?;
+            if partitions
+                .iter()
+                .any(|trouble| opened.lost.contains(&trouble.found.partition))
+            {
+                let refusal = Refusal::new(Stage::Request, Reason::Fenced);
+                return Err(refusal.about("a record that nobody can read is in the way: skip it first"));
+            }
         }
         Ok(Opened {
             partitions,
@@ -158,7 +171,16 @@ impl Authority {
             }
             let now = self.wall();
             let least = found.least_floor(self.oldest_of(&plan.oldest, partition), plan.at);
-            let writes = floor::open(&found, plan.floor, least, now)?;
+            let mut writes = floor::open(&found, plan.floor, least, now)?;
+            for (_, write) in &mut writes {
+                if let Write::Put {
+                    record: Record::Partition(record),
+                    ..
+                } = write
+                {
+                    record.incarnation = NO_HISTORY;
+                }
+            }
             self.tell_guards(plan, &found, now).await?;
             let versions = view
                 .values

@@ -9,13 +9,14 @@ use std::sync::{Arc, PoisonError};
 use curfew_core::decide::floor;
 use curfew_core::decide::merge::{self, At, Heard};
 use curfew_core::ids::{RecordId, TenantId};
-use curfew_core::place::{Incarnation, Partition};
+use curfew_core::place::{Incarnation, Partition, Version};
 use curfew_core::record::LogRecord;
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::stored::{Checkpoint, Key, Listed, PartitionRecord, Record, Write};
 use curfew_core::time::Millis;
 use curfew_ports::store::{Commit, CommitOutcome, KEYS_MAX, PAGE_MAX};
 
+use super::look::Looked;
 use super::older::Older;
 use crate::answer::{Answer, key_unavailable, log_is_behind, log_unavailable, store_unavailable};
 use crate::node::Authority;
@@ -71,7 +72,15 @@ enum Committed {
 
 impl Authority {
     /// Merges what a partition lacks and closes with one commit.
-    pub(super) async fn close(&self, partition: Partition, aim: Aim, older: &Older) -> Answer<Closed> {
+    pub(super) async fn close(
+        &self,
+        looked: &Looked,
+        aim: Aim,
+        ends: &[u64],
+        older: &Older,
+    ) -> Answer<Closed> {
+        let partition = looked.partition;
+        let home = self.follower.log().home_of(partition);
         for _ in 0..TRIES_MAX {
             let seen = self.see(partition, &OWN).await?;
             let (Some(record), Some(checkpoint), Some(_)) =
@@ -96,30 +105,44 @@ impl Authority {
             if aim == Aim::Open && applied.is_frozen {
                 return Ok(Closed::Lost("an unreadable record is in the way"));
             }
-            let to = applied.to;
-            if to < from {
-                // This node reads the log again just now.
-                return match aim {
-                    Aim::Open => Err(log_is_behind()),
-                    Aim::Move => Ok(Closed::Before),
-                };
-            }
+            let mut to = applied.to;
             let records = match applied.records {
                 Some(records) => records,
                 None => {
-                    let bounds = self.parts.log.bounds().await.map_err(log_unavailable)?;
-                    let home = self.follower.log().home_of(partition);
-                    if bounds.get(home.index()).is_none_or(|bounds| from < bounds.start) {
-                        return Ok(Closed::Lost("its checkpoint lies before the log's start"));
-                    }
-                    let Some(records) = older.get(&partition) else {
+                    let Some(stretch) = older.get(&partition) else {
                         // It moved meanwhile: the next round reads further back.
                         return Err(log_is_behind());
                     };
-                    let wanted = records.iter().filter(|(offset, _)| (from..to).contains(offset));
+                    if from < stretch.from {
+                        let bounds = self.parts.log.bounds().await.map_err(log_unavailable)?;
+                        let is_gone = bounds.get(home.index()).is_none_or(|bounds| from < bounds.start);
+                        match aim {
+                            // Another failover has brought an earlier checkpoint back.
+                            _ if !is_gone => return Err(log_is_behind()),
+                            Aim::Open => {
+                                return Ok(Closed::Lost("its checkpoint lies before the log's start"));
+                            }
+                            // It was open all the time: what the log still has is merged at least.
+                            Aim::Move => tracing::error!(
+                                ?partition,
+                                from,
+                                "the log forgot records before this partition's checkpoint had passed them"
+                            ),
+                        }
+                    }
+                    // What came after it was read again is not among it.
+                    to = to.min(stretch.end);
+                    let records = stretch.records.iter();
+                    let wanted = records.filter(|(offset, _)| (from..to).contains(offset));
                     wanted.cloned().collect()
                 }
             };
+            let least = ends.get(home.index()).copied().unwrap_or_default();
+            let is_another = seen.incarnation != looked.incarnation;
+            // Before all that the log had after this very history was seen, nothing opens.
+            if to < from || (aim == Aim::Open && (to < least || is_another)) {
+                return Err(log_is_behind());
+            }
             let lacking = self.what_lacks(partition, seen.incarnation, records).await?;
             let merged = lacking.len();
             let floor = floor::told(partition, lacking.iter().map(|one| &one.record));
@@ -131,8 +154,10 @@ impl Authority {
             let mut batches = batches(lacking, at.system);
             let last = batches.pop().unwrap_or_default();
             let mut again = false;
+            let mut sequence = seen.version(&Key::Sequence);
             for batch in &batches {
-                again = matches!(self.bring(&at, &seen, batch, None).await?, Committed::Again);
+                let brought = self.bring(&at, &seen, &mut sequence, batch, None).await?;
+                again = matches!(brought, Committed::Again);
                 if again {
                     break;
                 }
@@ -141,7 +166,10 @@ impl Authority {
                 continue;
             }
             let closing = closing(aim, record, &seen, to, self.wall());
-            match self.bring(&at, &seen, &last, Some(closing)).await? {
+            match self
+                .bring(&at, &seen, &mut sequence, &last, Some(closing))
+                .await?
+            {
                 Committed::Again => {}
                 Committed::Done => {
                     self.unmerged.checkpoint(partition, to);
@@ -220,12 +248,7 @@ impl Authority {
 
     /// The newest change of each directory record: on the log, or in the store and not on the log yet.
     async fn newest_changes(&self, partition: Partition) -> Answer<BTreeMap<Arc<str>, (Millis, RecordId)>> {
-        let mut newest = self
-            .recovery
-            .newest
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let mut newest = BTreeMap::new();
         let mut cursor = None;
         loop {
             let page = self
@@ -245,9 +268,22 @@ impl Authority {
             }
             match page.next {
                 Some(next) => cursor = Some(next),
-                None => return Ok(newest),
+                None => break,
             }
         }
+        // What has left the outbox lies on the log by now: that is read first.
+        let bounds = self.parts.log.bounds().await.map_err(log_unavailable)?;
+        self.wait_until_applied(&bounds).await?;
+        let heard = self
+            .recovery
+            .newest
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for (name, version) in &*heard {
+            let known: &mut (Millis, RecordId) = newest.entry(name.clone()).or_insert(*version);
+            *known = (*known).max(*version);
+        }
+        Ok(newest)
     }
 
     /// One commit: these records, and what closes where it is the last.
@@ -255,6 +291,7 @@ impl Authority {
         &self,
         at: &At,
         before: &Seen,
+        sequence: &mut Option<Version>,
         heard: &[Heard],
         closing: Option<Vec<(Key, Write)>>,
     ) -> Answer<Committed> {
@@ -266,7 +303,12 @@ impl Authority {
         let is_as_before = OWN
             .iter()
             .all(|key| *key == Key::Sequence || seen.version(key) == before.version(key));
-        if seen.incarnation != before.incarnation || !is_as_before {
+        let is_of_directory = heard
+            .iter()
+            .any(|one| matches!(one.record, LogRecord::Directory(_)));
+        // Whoever changes the directory meanwhile takes a number: what is merged here may be older than that.
+        let is_overtaken = is_of_directory && seen.version(&Key::Sequence) != *sequence;
+        if seen.incarnation != before.incarnation || !is_as_before || is_overtaken {
             return Ok(Committed::Again);
         }
         let mut writes = merge::merge(at, seen.present(), heard, &remembered);
@@ -274,7 +316,8 @@ impl Authority {
         if writes.is_empty() {
             return Ok(Committed::Done);
         }
-        let numbers = writes.iter().any(|(key, _)| *key == Key::Sequence);
+        let counts = writes.iter().any(|(key, _)| *key == Key::Sequence);
+        let numbers = counts || is_of_directory;
         let expected = seen
             .versions()
             .filter(|(key, _)| numbers || **key != Key::Sequence)
@@ -290,7 +333,12 @@ impl Authority {
             publish: Vec::new(),
         };
         match self.parts.store.commit(commit).await.map_err(store_unavailable)? {
-            CommitOutcome::Committed(_) => Ok(Committed::Done),
+            CommitOutcome::Committed(committed) => {
+                if counts {
+                    *sequence = Some(committed.version);
+                }
+                Ok(Committed::Done)
+            }
             CommitOutcome::Conflict | CommitOutcome::Fenced => Ok(Committed::Again),
             CommitOutcome::ClockSuspect { store_time } if self.was_slow(now, store_time) => {
                 Ok(Committed::Again)

@@ -1,6 +1,6 @@
 //! How every partition stands: open, fenced, or lost.
 
-use curfew_core::place::{PARTITIONS, Partition};
+use curfew_core::place::{Incarnation, PARTITIONS, Partition};
 use curfew_core::stored::{Checkpoint, Key};
 use tokio::task::JoinSet;
 
@@ -8,9 +8,9 @@ use super::{AT_ONCE, Recovered};
 use crate::answer::Answer;
 use crate::node::Authority;
 
-/// Partitions in a row that cannot be read before a round ends: with a third of a cluster away that is chance no
-/// more, and each may cost its call's whole time.
-const UNREAD_MAX: usize = 32;
+/// Partitions in a row that cannot be read before a round ends: calls that hang end together, as many as are under
+/// way, so with a third of a cluster away that is chance no more only from a multiple of those on.
+const UNREAD_MAX: usize = 4 * AT_ONCE;
 
 /// How a partition stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,6 +27,8 @@ pub(super) enum Standing {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Looked {
     pub(super) partition: Partition,
+    /// The history that was looked at.
+    pub(super) incarnation: Incarnation,
     pub(super) standing: Standing,
     pub(super) checkpoint: Option<Checkpoint>,
 }
@@ -99,6 +101,7 @@ impl Authority {
         };
         Ok(Looked {
             partition,
+            incarnation: seen.incarnation,
             standing,
             checkpoint,
         })

@@ -11,8 +11,19 @@ use super::look::Looked;
 use crate::answer::{Answer, log_unavailable};
 use crate::node::Authority;
 
-/// Records of partitions, by offset; each from its checkpoint on.
-pub(super) type Older = BTreeMap<Partition, Vec<(u64, LogRecord)>>;
+/// What was read of a partition again.
+#[derive(Debug)]
+pub(super) struct Stretch {
+    /// From here on.
+    pub(super) from: u64,
+    /// To before here: what came later is not among it.
+    pub(super) end: u64,
+    /// Its records, by offset.
+    pub(super) records: Vec<(u64, LogRecord)>,
+}
+
+/// What was read again, by partition.
+pub(super) type Older = BTreeMap<Partition, Stretch>;
 
 impl Authority {
     /// Reads once what any of these partitions needs and this node does not keep.
@@ -28,7 +39,12 @@ impl Authority {
             if self.unmerged.between(one.partition, from, from).is_some() {
                 continue;
             }
-            older.insert(one.partition, Vec::new());
+            let stretch = Stretch {
+                from,
+                end: from,
+                records: Vec::new(),
+            };
+            older.insert(one.partition, stretch);
             if let Some(offset) = offsets.get_mut(home.index()) {
                 *offset = Some(offset.map_or(from, |before| before.min(from)));
             }
@@ -45,6 +61,12 @@ impl Authority {
             })
             .collect();
         tracing::info!(partitions = older.len(), "the log is read back to checkpoints");
+        for (partition, stretch) in &mut older {
+            if let Some(bounds) = bounds.get(log.home_of(*partition).index()) {
+                stretch.from = stretch.from.max(bounds.start);
+                stretch.end = bounds.end;
+            }
+        }
         let mut next = from.clone();
         let is_behind = |next: &[u64]| next.iter().zip(&bounds).any(|(next, bounds)| *next < bounds.end);
         if !is_behind(&next) {
@@ -64,8 +86,8 @@ impl Authority {
                 }
                 let home = merge::home_of(&entry.record).map(|(home, _)| home);
                 let home = home.filter(|home| log.home_of(*home) == position.partition);
-                if let Some(records) = home.and_then(|home| older.get_mut(&home)) {
-                    records.push((position.offset, entry.record));
+                if let Some(stretch) = home.and_then(|home| older.get_mut(&home)) {
+                    stretch.records.push((position.offset, entry.record));
                 }
             }
         }

@@ -259,3 +259,23 @@ async fn while_redis_is_down_what_is_revoked_goes_to_the_log_first_and_is_merged
     .await;
     assert_eq!(servers.revocations().await.len(), 1, "one revocation, one id");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_were_all_gone_while_redis_was_restarted_recover_it_when_they_start() {
+    let mut servers = Servers::start_with(ALWAYS);
+    let ([node], secrets) = servers.seeded_nodes();
+    let held = {
+        let backend = backend(&node, &secrets.backend).await;
+        let session = backend.sign_in("alice").await.unwrap();
+        backend.issue(&session).await.unwrap().refresh_token
+    };
+    node.kill();
+    servers.redis.restart().unwrap();
+    // Long enough that every heartbeat on the log is old: the first node that starts beats before it recovers.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let nodes: [Server; 2] = servers.nodes();
+    for node in &nodes {
+        let backend = backend(node, &secrets.backend).await;
+        answered(&backend, &held).await.unwrap();
+    }
+}

@@ -15,6 +15,8 @@ impl Authority {
     /// Opens every partition of a copy, whose log has an id of its own by now.
     pub async fn open_restored(&self, by: Arc<str>) -> Answer<Opened> {
         self.name_log(self.follower.log()).await?;
+        // Whoever reads the copy's log finds heartbeats of the original's before it: this node as well.
+        self.beat_once().await;
         let opened = self.open_partitions(OpenRequest {
             partitions: Some(Partition::all().collect()),
             floor: None,
@@ -23,8 +25,6 @@ impl Authority {
             by,
         });
         let opened = opened.await?;
-        // Whoever reads the copy's log finds those of the original's before it.
-        self.beat_once().await;
         Ok(opened)
     }
 }

@@ -6,7 +6,6 @@ use curfew_core::claims::{Claim, Claims};
 use curfew_core::decide::end::{self, Subject};
 use curfew_core::decide::revoke::{self, Cut, Home};
 use curfew_core::decide::{Motive, Verdict};
-use curfew_core::directory::{KeyRecord, KeyState};
 use curfew_core::ids::{
     ClientId, DeviceId, GrantId, IssuerId, KeyId, RecordId, SessionId, SubjectId, TenantId, TokenId,
 };
@@ -138,16 +137,14 @@ impl Authority {
             };
             return self.revoke_foreign(tenant, &asked).await;
         }
-        let of_wide =
-            |claim: &str, value: &str, cut: Cut, scope: &'static str, motive: Motive| revoke::Request {
-                issuer: own,
-                all_of: vec![Criterion::new(claim, value)],
-                cut,
-                add_clock_error: false,
-                scope,
-                motive,
-            };
-        let by_sid = Cut::BeforeNow("sid");
+        let of_own = |all_of, cut, scope, motive| revoke::Request {
+            issuer: own,
+            all_of,
+            cut,
+            add_clock_error: false,
+            scope,
+            motive,
+        };
         match target {
             Target::Session(sid) => {
                 let answer = self.end_session(tenant, sid, &motive).await?;
@@ -168,42 +165,18 @@ impl Authority {
             }
             Target::Subject(subject, None) => self.cut_off(tenant, subject, &motive).await,
             Target::Token(jti) => {
-                let asked = of_wide("jti", &jti.to_string(), Cut::Plain, "token", motive);
+                let all_of = vec![Criterion::new("jti", jti.to_string())];
+                let asked = of_own(all_of, Cut::Plain, "token", motive);
                 self.revoke_in_log(tenant, jti, &asked).await
             }
-            Target::Device(device) => {
-                self.revoke_wide(
-                    tenant,
-                    &of_wide("deviceid", device.as_str(), by_sid, "device", motive),
-                )
-                .await
-            }
-            Target::Client(client) => {
-                let by_gid = Cut::BeforeNow("gid");
-                self.revoke_wide(
-                    tenant,
-                    &of_wide("client_id", client.as_str(), by_gid, "client", motive),
-                )
-                .await
-            }
-            Target::Tenant => {
-                self.revoke_wide(
-                    tenant,
-                    &of_wide("tid", &tenant.to_string(), by_sid, "tenant", motive),
-                )
-                .await
-            }
-            Target::Provider(idp) => {
-                self.revoke_wide(tenant, &of_wide("idp", &idp, by_sid, "provider", motive))
+            Target::Device(_) | Target::Client(_) | Target::Tenant | Target::Provider(_) | Target::Key(_) => {
+                if let Target::Key(kid) = &target {
+                    self.refuse_key_in_use(kid.as_str()).await?;
+                }
+                let (all_of, cut, scope) =
+                    wide_criteria(tenant, &target).ok_or_else(|| invalid("no scope of many subjects"))?;
+                self.revoke_wide(tenant, &of_own(all_of, cut, scope, motive))
                     .await
-            }
-            Target::Key(kid) => {
-                self.refuse_key_in_use(kid.as_str()).await?;
-                self.revoke_wide(
-                    tenant,
-                    &of_wide(JOSE_KID_CLAIM, kid.as_str(), Cut::Plain, "key", motive),
-                )
-                .await
             }
             Target::Criteria(all_of, before) => {
                 let cut = cut_of(before.as_deref())?;
@@ -276,10 +249,7 @@ impl Authority {
     /// now on; a key of the ring is revoked in the ring, where the standby takes over in the same commit.
     async fn refuse_key_in_use(&self, kid: &str) -> Answer<()> {
         let loaded = self.fresh_directory().await?;
-        let is_in_use = |key: &KeyRecord| {
-            key.kid.as_str() == kid && matches!(key.state, KeyState::Active | KeyState::Standby)
-        };
-        if loaded.view.keys.values().any(|key| is_in_use(key)) {
+        if loaded.uses_key(kid) {
             return Err(Refusal::new(Stage::Request, Reason::CriteriaInvalid)
                 .about("the key is in use: revoke it in the ring, for every tenant at once"));
         }
@@ -462,6 +432,27 @@ pub(crate) fn cut_of(before: Option<&str>) -> Answer<Cut> {
             )),
         ),
     }
+}
+
+/// The criteria that a scope of many subjects means for the tenant's own tokens; `None`: it is another scope.
+pub(crate) fn wide_criteria(
+    tenant: TenantId,
+    target: &Target,
+) -> Option<(Vec<Criterion>, Cut, &'static str)> {
+    let by_sid = Cut::BeforeNow("sid");
+    let (claim, value, cut, scope) = match target {
+        Target::Device(device) => ("deviceid", device.to_string(), by_sid, "device"),
+        Target::Client(client) => ("client_id", client.to_string(), Cut::BeforeNow("gid"), "client"),
+        Target::Tenant => ("tid", tenant.to_string(), by_sid, "tenant"),
+        Target::Provider(idp) => ("idp", idp.to_string(), by_sid, "provider"),
+        Target::Key(kid) => (JOSE_KID_CLAIM, kid.to_string(), Cut::Plain, "key"),
+        Target::Token(_)
+        | Target::Grant(..)
+        | Target::Session(_)
+        | Target::Subject(..)
+        | Target::Criteria(..) => return None,
+    };
+    Some((vec![Criterion::new(claim, value)], cut, scope))
 }
 
 /// The criteria that a named scope means for a foreign issuer's tokens.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use curfew_core::directory::{Caller, Client, ClientAuthMethod, DirectoryView, Tenant};
+use curfew_core::directory::{Caller, Client, ClientAuthMethod, DirectoryView, KeyState, Tenant};
 use curfew_core::ids::{ClientId, ResourceId, Scope, TenantId};
 use curfew_core::place::{Partition, Version};
 use curfew_core::refusal::{Reason, Refusal, Stage};
@@ -56,6 +56,13 @@ impl Loaded {
             })
             .collect();
         Self { view, ring, issuers }
+    }
+
+    /// Whether a key of this name signs, or will.
+    #[must_use]
+    pub fn uses_key(&self, kid: &str) -> bool {
+        let mut keys = self.view.keys.values();
+        keys.any(|key| key.kid.as_str() == kid && matches!(key.state, KeyState::Active | KeyState::Standby))
     }
 
     /// The tenant one of whose issuer's spellings this is.

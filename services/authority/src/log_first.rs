@@ -10,20 +10,20 @@ use curfew_core::decide::end::Ended;
 use curfew_core::decide::log_first::{self, Asked};
 use curfew_core::decide::revoke::{self, Cut, Home};
 use curfew_core::decide::subject_state::Change;
-use curfew_core::directory::{KeyState, UNDECLARED_LIFE_MAX_MS};
+use curfew_core::directory::UNDECLARED_LIFE_MAX_MS;
 use curfew_core::ids::{SubjectId, TenantId};
 use curfew_core::mac;
 use curfew_core::place::Partition;
-use curfew_core::record::{
-    Criterion, JOSE_KID_CLAIM, LogRecord, OperationRef, Outgoing, Revocation, validate_criteria,
-};
+use curfew_core::record::{Criterion, JOSE_KID_CLAIM, LogRecord, OperationRef, Outgoing, Revocation};
 use curfew_core::refusal::{Reason, Refusal, Stage};
 use curfew_core::subject::{BEFORE_SID, whole_subject};
 use curfew_core::time::WIDE_AHEAD_MS;
 use tokio::time::Instant;
 
 use crate::answer::{Answer, Level, Published};
-use crate::create_revocation::{RevocationAnswer, RevocationRequest, Target, cut_of, foreign_criteria};
+use crate::create_revocation::{
+    RevocationAnswer, RevocationRequest, Target, cut_of, foreign_criteria, wide_criteria,
+};
 use crate::directory::Loaded;
 use crate::end::EndAnswer;
 use crate::node::Authority;
@@ -46,6 +46,12 @@ impl Authority {
             return Err(refusal);
         };
         let home = asked.home;
+        // Sessions, grants, subjects and single tokens are revoked by shapes that every tenant has.
+        if matches!(request.target, Target::Criteria(..)) || asked.wide || asked.scope == "foreign" {
+            let state = self.follower.of(home);
+            let room = |index| revoke::room_in(index, asked.tenant, asked.issuer, &asked.all_of);
+            state.as_ref().map_or(Ok(()), |state| room(&state.index))?;
+        }
         let known = self.written(home, request.tenant, request.motive.operation)?;
         let known = known.into_iter().find_map(|record| {
             if let LogRecord::Revocation(revocation) = record {
@@ -217,7 +223,7 @@ fn asked<'a>(loaded: &Loaded, request: &'a RevocationRequest) -> Answer<Option<A
         let unknown = || Refusal::new(Stage::Request, Reason::IssuerEntryUnknown);
         let entry = loaded.view.issuers.get(&(tenant, issuer)).ok_or_else(unknown)?;
         let (all_of, cut) = foreign_criteria(request.target.clone())?;
-        validate(&all_of)?;
+        revoke::foreign_is_valid(entry, &all_of, cut)?;
         return Ok(Some(Asked {
             issuer,
             home: mac::foreign_partition(tenant, issuer),
@@ -286,13 +292,12 @@ fn asked<'a>(loaded: &Loaded, request: &'a RevocationRequest) -> Answer<Option<A
             scope: "token",
             ..base.clone()
         })),
-        Target::Device(device) => wide(one("deviceid", device.as_str()), base.cut, "device"),
-        Target::Client(client) => wide(one("client_id", client.as_str()), Cut::BeforeNow("gid"), "client"),
-        Target::Tenant => wide(one("tid", &tenant.to_string()), base.cut, "tenant"),
-        Target::Provider(idp) => wide(one("idp", idp), base.cut, "provider"),
         // One of the ring is revoked in the ring, which is in the store.
-        Target::Key(kid) if is_in_use(loaded, kid.as_str()) => Ok(None),
-        Target::Key(kid) => wide(one(JOSE_KID_CLAIM, kid.as_str()), Cut::Plain, "key"),
+        Target::Key(kid) if loaded.uses_key(kid.as_str()) => Ok(None),
+        Target::Device(_) | Target::Client(_) | Target::Tenant | Target::Provider(_) | Target::Key(_) => {
+            wide_criteria(tenant, &request.target)
+                .map_or(Ok(None), |(all_of, cut, scope)| wide(all_of, cut, scope))
+        }
         Target::Criteria(all_of, before) => {
             let cut = cut_of(before.as_deref())?;
             let value = |claim: &str| all_of.iter().find(|criterion| &*criterion.claim == claim);
@@ -302,7 +307,7 @@ fn asked<'a>(loaded: &Loaded, request: &'a RevocationRequest) -> Answer<Option<A
                     id.map_or(Ok(None), |id| subject(&id, all_of.clone(), cut, "criteria"))
                 }
                 Home::Directory if !revoke::is_of_everybody(all_of) || cut != Cut::Plain => {
-                    let is_used = value(JOSE_KID_CLAIM).is_some_and(|kid| is_in_use(loaded, &kid.value));
+                    let is_used = value(JOSE_KID_CLAIM).is_some_and(|kid| loaded.uses_key(&kid.value));
                     if is_used {
                         Ok(None)
                     } else {
@@ -313,14 +318,4 @@ fn asked<'a>(loaded: &Loaded, request: &'a RevocationRequest) -> Answer<Option<A
             }
         }
     }
-}
-
-fn is_in_use(loaded: &Loaded, kid: &str) -> bool {
-    let mut keys = loaded.view.keys.values();
-    keys.any(|key| key.kid.as_str() == kid && matches!(key.state, KeyState::Active | KeyState::Standby))
-}
-
-fn validate(all_of: &[Criterion]) -> Answer<()> {
-    validate_criteria(all_of)
-        .map_err(|error| Refusal::new(Stage::Request, Reason::CriteriaInvalid).about(error.to_string()))
 }

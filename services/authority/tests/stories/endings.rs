@@ -265,7 +265,7 @@ impl Scene {
     }
 }
 
-fn foreign(world: &World) -> ForeignIssuer {
+pub(crate) fn foreign(world: &World) -> ForeignIssuer {
     ForeignIssuer {
         tenant: world.tenant,
         id: FOREIGN,

@@ -231,3 +231,40 @@ async fn callers_are_known_without_the_store_until_the_log_tells_of_a_change() {
     let refused = world.authority.authenticate(&credentials).await.unwrap_err();
     assert_eq!(refused.reason.class(), Class::Retry);
 }
+
+#[tokio::test]
+async fn q27_what_a_foreign_issuers_tokens_do_not_tell_is_refused_without_the_store_as_with_it() {
+    let world = World::with_outbox().await;
+    let issuer = crate::endings::foreign(&world);
+    let id = issuer.id;
+    world.authority.create_issuer(issuer, None).await.unwrap();
+    world.hear().await;
+    world.authority.poll_directory().await.unwrap();
+    let asked = |claim: &str, before: Option<&str>| {
+        let all_of = vec![Criterion::new(claim, "u")];
+        let mut request = world.revoking(Target::Criteria(all_of, before.map(Into::into)));
+        request.issuer = Some(id);
+        request
+    };
+    let bad = [
+        (asked("deviceid", None), Reason::ClaimNotCarried),
+        (asked("sub", Some("sid")), Reason::CriteriaInvalid),
+        (asked("jose.kid", Some("iat")), Reason::CriteriaInvalid),
+    ];
+    for is_down in [false, true] {
+        if is_down {
+            world.store.go_down();
+        }
+        for (request, reason) in &bad {
+            let refused = world.authority.create_revocation(request.clone()).await;
+            assert_eq!(refused.unwrap_err().reason, *reason, "store down: {is_down}");
+        }
+    }
+    assert_eq!(world.revocations().len(), 0);
+    let revoked = world
+        .authority
+        .create_revocation(asked("sub", Some("iat")))
+        .await
+        .unwrap();
+    is_durable(&world, &revoked, 1);
+}

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::decide::end::Subject;
 use crate::decide::{Book, Context, Draft, Motive, Verdict, in_whole_units};
 use crate::directory::{ForeignIssuer, WideMark};
-use crate::ids::{IssuerId, SessionId};
-use crate::index::SHAPES_MAX;
+use crate::ids::{IssuerId, SessionId, TenantId};
+use crate::index::{LayeredIndex, SHAPES_MAX};
 use crate::mac::Entropy;
 use crate::record::{Before, Criterion, JOSE_KID_CLAIM, Revocation, validate_criteria};
 use crate::refusal::{Reason, Refusal, Stage};
@@ -301,32 +301,16 @@ pub fn foreign(
     if issuer.tenant != context.tenant.id || issuer.id != request.issuer {
         return refuse(Refusal::new(Stage::Request, Reason::IssuerEntryUnknown));
     }
-    if let Err(error) = validate_criteria(&request.all_of) {
-        return refuse(invalid(&error.to_string()));
-    }
-    let is_carried = |criterion: &&Criterion| {
-        &*criterion.claim == JOSE_KID_CLAIM || issuer.claims.contains(&criterion.claim)
-    };
-    if let Some(lacking) = request.all_of.iter().find(|criterion| !is_carried(criterion)) {
-        return refuse(
-            Refusal::new(Stage::Request, Reason::ClaimNotCarried).about(lacking.claim.to_string()),
-        );
+    if let Err(refusal) = foreign_is_valid(issuer, &request.all_of, request.cut) {
+        return refuse(refusal);
     }
     if let Err(refusal) = room_for_shape(context, request) {
         return refuse(refusal);
     }
-    let is_key = request
-        .all_of
-        .iter()
-        .any(|criterion| &*criterion.claim == JOSE_KID_CLAIM);
     let before = match request.cut {
         Cut::Plain => None,
-        Cut::BeforeNow(_) if is_key => return refuse(invalid("a key is revoked without `before`")),
         // B is now: a foreign issuer does not wait for one that lies ahead (Q27).
         Cut::BeforeNow(claim) => {
-            if !matches!(claim, "iat" | "auth_time") {
-                return refuse(invalid("a foreign token's instant is `iat` or `auth_time`"));
-            }
             let error = if request.add_clock_error {
                 issuer.clock_error_ms
             } else {
@@ -357,15 +341,39 @@ pub fn foreign(
     book.close(Verdict::Granted(revocation))
 }
 
-/// A new shape beyond the permitted number is refused when it is asked for.
+/// Whether tokens of a foreign issuer can be revoked so: by claims that they carry, and by an instant that they tell.
+pub fn foreign_is_valid(issuer: &ForeignIssuer, all_of: &[Criterion], cut: Cut) -> Result<(), Refusal> {
+    validate_criteria(all_of).map_err(|error| invalid(&error.to_string()))?;
+    let is_key = |criterion: &Criterion| &*criterion.claim == JOSE_KID_CLAIM;
+    let is_carried = |criterion: &&Criterion| is_key(criterion) || issuer.claims.contains(&criterion.claim);
+    if let Some(lacking) = all_of.iter().find(|criterion| !is_carried(criterion)) {
+        return Err(Refusal::new(Stage::Request, Reason::ClaimNotCarried).about(lacking.claim.to_string()));
+    }
+    match cut {
+        Cut::BeforeNow(_) if all_of.iter().any(is_key) => Err(invalid("a key is revoked without `before`")),
+        Cut::BeforeNow(claim) if !matches!(claim, "iat" | "auth_time") => {
+            Err(invalid("a foreign token's instant is `iat` or `auth_time`"))
+        }
+        Cut::Plain | Cut::BeforeNow(_) => Ok(()),
+    }
+}
+
 fn room_for_shape(context: &Context<'_>, request: &Request) -> Result<(), Refusal> {
-    let Some(index) = context.index else {
-        return Ok(());
-    };
-    let mut all_of = request.all_of.clone();
-    all_of.sort();
     let tenant = context.tenant.id;
-    if index.has_shape(tenant, request.issuer, &all_of) || index.shapes_of(tenant) < SHAPES_MAX {
+    let room = |index| room_in(index, tenant, request.issuer, &request.all_of);
+    context.index.map_or(Ok(()), room)
+}
+
+/// A new shape beyond the permitted number is refused when it is asked for.
+pub fn room_in(
+    index: &LayeredIndex,
+    tenant: TenantId,
+    issuer: IssuerId,
+    all_of: &[Criterion],
+) -> Result<(), Refusal> {
+    let mut all_of = all_of.to_vec();
+    all_of.sort();
+    if index.has_shape(tenant, issuer, &all_of) || index.shapes_of(tenant) < SHAPES_MAX {
         Ok(())
     } else {
         Err(Refusal::new(Stage::Request, Reason::TooManyShapes))
